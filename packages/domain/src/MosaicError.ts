@@ -1,0 +1,83 @@
+/** The closed union: every way in which Mosaic Federation can fail, and the catalogue that documents them. */
+import { Schema } from "effect"
+import * as Ca from "./CaErrors.ts"
+import * as Certificates from "./CertificateErrors.ts"
+import * as Command from "./CommandErrors.ts"
+import * as Configuration from "./ConfigurationErrors.ts"
+import * as Grants from "./GrantErrors.ts"
+import * as Request from "./RequestErrors.ts"
+import * as Storage from "./StorageErrors.ts"
+import * as Transport from "./TransportErrors.ts"
+
+export const MosaicError = Schema.Union([
+  Configuration.ConfigMissing,
+  Configuration.ConfigConflict,
+  Configuration.ConfigFileUnreadable,
+  Configuration.ConfigInvalid,
+  Configuration.ProvisionerKeyNotJwk,
+  Configuration.ProvisionerKeyPublicOnly,
+  Configuration.ProvisionerKeyWrongPassword,
+  Configuration.ProvisionerKeyIterationsRefused,
+  Configuration.ProvisionerKeyUnsupported,
+  Configuration.ProvisionerKeyKidMismatch,
+  Configuration.ProvisionerKeySymmetricRefused,
+  Configuration.RootCertificateRefused,
+  Configuration.RootCertificateExpired,
+  Configuration.TokenSigningFailed,
+  Request.RequestInvalid,
+  Request.CsrMalformed,
+  Request.CsrTooLarge,
+  Request.CsrSignatureInvalid,
+  Request.CsrKeyRefused,
+  Request.CsrSubjectMismatch,
+  Request.CsrSanMismatch,
+  Grants.GrantNotFound,
+  Grants.GrantAlreadyExists,
+  Grants.GrantRevoked,
+  Grants.GrantSuspended,
+  Grants.GrantExpired,
+  Grants.GrantSubjectMismatch,
+  Grants.GrantTooShort,
+  Grants.LifetimeTooLong,
+  Grants.LifetimeTooShort,
+  Grants.LifetimeBeyondGrant,
+  Grants.GrantEndedInFlight,
+  ...Transport.TransportError.members,
+  ...Ca.CaError.members,
+  Certificates.CertificateWithheld,
+  Certificates.IssuanceAmbiguous,
+  Certificates.CertificateUnreadable,
+  Certificates.CertificateNotConformant,
+  ...Storage.StorageError.members,
+  Command.UsageInvalid,
+  Command.InputUnreadable,
+  Command.OutputExists,
+  Command.OutputUnwritable,
+  Command.CertificateNotFound,
+  Command.InternalError
+])
+
+export type MosaicError = typeof MosaicError.Type
+
+export interface CatalogueEntry {
+  readonly code: string
+  readonly title: string
+  readonly explanation: string
+  readonly exitCode: number
+  readonly httpStatus: number
+  readonly retryable: boolean
+}
+
+/** One entry per class, in the order of the union: first what is wrong here, then what is wrong elsewhere. */
+export const catalogue: ReadonlyArray<CatalogueEntry> = MosaicError.members.map(
+  ({ code, exitCode, explanation, httpStatus, retryable, title }) => ({
+    code,
+    title,
+    explanation,
+    exitCode,
+    httpStatus,
+    retryable
+  })
+)
+
+export const isMosaicError: (value: unknown) => value is MosaicError = Schema.is(MosaicError)

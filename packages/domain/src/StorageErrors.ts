@@ -1,0 +1,98 @@
+/** What goes wrong between the program and its records. */
+import { Schema } from "effect"
+import { ErrorClass } from "./ErrorClass.ts"
+import { ExitCode } from "./ExitCode.ts"
+
+const storage = { httpStatus: 503, exitCode: ExitCode.storage } as const
+
+export class StorageUnavailable extends ErrorClass<StorageUnavailable>()(
+  "StorageUnavailable",
+  { operation: Schema.String, reason: Schema.String },
+  {
+    ...storage,
+    code: "STORAGE_UNAVAILABLE",
+    title: "The database cannot be reached",
+    explanation: "No connection to PostgreSQL, or it was lost, or the login was refused.",
+    retryable: true,
+    message: ({ operation, reason }) => `${operation}: ${reason}`,
+    remediation: () =>
+      `check DATABASE_URL (psql "$DATABASE_URL" -c 'select 1'); without it the embedded database under MOSAIC_HOME is used`
+  }
+) {}
+
+export class StorageFailed extends ErrorClass<StorageFailed>()(
+  "StorageFailed",
+  { operation: Schema.String, reason: Schema.String },
+  {
+    ...storage,
+    code: "STORAGE_FAILED",
+    title: "The database refused an operation",
+    explanation:
+      "PostgreSQL answered with an error: a full disk, a missing right or a schema that was changed by hand.",
+    httpStatus: 500,
+    retryable: false,
+    message: ({ operation, reason }) => `${operation}: ${reason}`,
+    remediation: () =>
+      `look at the database's log and free space (df -h); the embedded one logs to postgres.log under MOSAIC_HOME`
+  }
+) {}
+
+export class StorageSchemaNewer extends ErrorClass<StorageSchemaNewer>()(
+  "StorageSchemaNewer",
+  { found: Schema.Int, known: Schema.Int },
+  {
+    ...storage,
+    code: "STORAGE_SCHEMA_NEWER",
+    title: "The database belongs to a newer version",
+    explanation: "A later version has migrated this database. Migrations go forward only.",
+    httpStatus: 500,
+    retryable: false,
+    message: ({ found, known }) => `the schema is at migration ${found}, this version knows up to ${known}`,
+    remediation: () =>
+      `use the newer version of mosaic, or point DATABASE_URL or MOSAIC_HOME at another database`
+  }
+) {}
+
+export class EmbeddedPostgresUnavailable extends ErrorClass<EmbeddedPostgresUnavailable>()(
+  "EmbeddedPostgresUnavailable",
+  { reason: Schema.String },
+  {
+    ...storage,
+    code: "EMBEDDED_POSTGRES_UNAVAILABLE",
+    title: "The embedded PostgreSQL cannot run here",
+    explanation:
+      "No binaries exist for this platform, or the program runs as root where neither a user namespace nor another uid can be used.",
+    httpStatus: 500,
+    retryable: false,
+    message: ({ reason }) => reason,
+    remediation: () =>
+      `set DATABASE_URL to a PostgreSQL 17, run as an ordinary user, or set MOSAIC_HOME to a directory that such a user reaches`
+  }
+) {}
+
+export class EmbeddedPostgresFailed extends ErrorClass<EmbeddedPostgresFailed>()(
+  "EmbeddedPostgresFailed",
+  { reason: Schema.String, log: Schema.String },
+  {
+    ...storage,
+    code: "EMBEDDED_POSTGRES_FAILED",
+    title: "The embedded PostgreSQL did not start",
+    explanation:
+      "initdb or postgres ended with an error; its log says why. Often the disk is full or the directory is not writable.",
+    httpStatus: 500,
+    retryable: false,
+    message: ({ reason }) => reason,
+    remediation: ({ log }) =>
+      `read ${log}, free disk space (df -h), or set MOSAIC_HOME to another directory or DATABASE_URL to another PostgreSQL`
+  }
+) {}
+
+export const StorageError = Schema.Union([
+  StorageUnavailable,
+  StorageFailed,
+  StorageSchemaNewer,
+  EmbeddedPostgresUnavailable,
+  EmbeddedPostgresFailed
+])
+
+export type StorageError = typeof StorageError.Type
