@@ -1,0 +1,270 @@
+/**
+ * Issues one certificate for one grant. `issue` reads as the numbered steps of docs/issuance.md, and its error union is
+ * the table of contents of docs/errors.md. No path returns a certificate that was not compared, field by field, with
+ * what was asked and then recorded.
+ */
+import type { CaError } from "@mosaic-federation/domain/CaErrors"
+import { CertificateWithheld, IssuanceAmbiguous } from "@mosaic-federation/domain/CertificateErrors"
+import type { TokenSigningFailed } from "@mosaic-federation/domain/ConfigurationErrors"
+import type { Grant } from "@mosaic-federation/domain/Grant"
+import { GrantEndedInFlight, type GrantNotFound } from "@mosaic-federation/domain/GrantErrors"
+import { IssueCertRequest } from "@mosaic-federation/domain/IssueCertRequest"
+import { IssuedCert } from "@mosaic-federation/domain/IssuedCert"
+import {
+  type CsrKeyRefused,
+  type CsrMalformed,
+  type CsrSanMismatch,
+  type CsrSignatureInvalid,
+  type CsrSubjectMismatch,
+  type CsrTooLarge,
+  RequestInvalid
+} from "@mosaic-federation/domain/RequestErrors"
+import type { SerialNumber } from "@mosaic-federation/domain/SerialNumber"
+import type { StorageError } from "@mosaic-federation/domain/StorageErrors"
+import type { TransportError } from "@mosaic-federation/domain/TransportErrors"
+import type { CertificateRequest } from "@mosaic-federation/x509/CertificateRequest"
+import * as CertificateConformance from "@mosaic-federation/x509/CertificateConformance"
+import { Cause, Context, DateTime, Duration, Effect, Layer, Result, Schedule, Schema } from "effect"
+import { checkRequestedNames, readCsr } from "./Csr.ts"
+import { backdate, decideValidity, type GrantRefusal, type Validity } from "./GrantPolicy.ts"
+import { GrantRepo, type IssuanceOutcome } from "./GrantRepo.ts"
+import { IssuanceConfig } from "./IssuanceConfig.ts"
+import { randomSerial } from "./randomSerial.ts"
+import { isSignError, mayHaveSigned, type SignedCertificate, type SignError, StepCa } from "./StepCa.ts"
+
+/** Every way in which an issuance can fail. */
+export type IssuanceError =
+  | RequestInvalid
+  | CsrMalformed
+  | CsrTooLarge
+  | CsrSignatureInvalid
+  | CsrKeyRefused
+  | CsrSubjectMismatch
+  | CsrSanMismatch
+  | GrantNotFound
+  | GrantRefusal
+  | GrantEndedInFlight
+  | TokenSigningFailed
+  | TransportError
+  | CaError
+  | CertificateWithheld
+  | IssuanceAmbiguous
+  | StorageError
+
+interface Asked {
+  readonly grant: Grant
+  readonly csr: CertificateRequest
+  readonly validity: Validity
+  readonly requestedAt: DateTime.Utc
+  readonly serial: SerialNumber
+}
+
+/** How far the CA's clock may run behind ours before its notBefore is held against it. */
+const skew = Duration.minutes(1)
+
+/** A lost answer is made good by one more certificate with a new serial, after the first one's is revoked. */
+const repeat = Schedule.exponential(Duration.millis(200), 2).pipe(Schedule.jittered)
+const repeats = 1
+
+/** The serial of such a try is revoked, so another one with a new serial cannot lead to two live certificates. */
+const isLostAnswer = (error: IssuanceError): boolean =>
+  isSignError(error) && error.retryable && mayHaveSigned(error)
+
+/** A typed error was settled where it arose; an interruption or a defect was not. */
+const isSettled = (cause: Cause.Cause<unknown>): boolean =>
+  !Cause.hasInterrupts(cause) && !Cause.hasDies(cause)
+
+const decodeRequest = Schema.decodeUnknownEffect(Schema.toType(IssueCertRequest))
+
+export class Issuance extends Context.Service<
+  Issuance,
+  {
+    readonly issue: (request: IssueCertRequest) => Effect.Effect<IssuedCert, IssuanceError>
+  }
+>()("@mosaic-federation/issuance/Issuance") {
+  static readonly layerNoDeps = Layer.effect(
+    Issuance,
+    Effect.gen(function* () {
+      const { lifetimes, oids, roots } = yield* IssuanceConfig
+      const grants = yield* GrantRepo
+      const ca = yield* StepCa
+
+      /** True where the CA has confirmed it. What failed is on record with the outcome, so the failure is not lost. */
+      const revokeAtCa = (serial: SerialNumber, reason: string) =>
+        ca.revoke(serial, reason).pipe(
+          Effect.as(true),
+          Effect.catch((error) =>
+            Effect.as(Effect.logWarning("revocation at the CA failed", { serial, code: error.code }), false)
+          )
+        )
+
+      /** The error that led here is the one to tell; where its record fails, the intent on record still says the truth. */
+      const recordOutcome = (outcome: IssuanceOutcome) =>
+        grants
+          .recordOutcome(outcome)
+          .pipe(
+            Effect.catch((error) =>
+              Effect.logError("outcome not recorded, the intent stays open", {
+                serial: outcome.serial,
+                code: error.code
+              })
+            )
+          )
+
+      /** The CA may have signed, and nobody holds the certificate: after this its serial is dead or on record as ambiguous. */
+      const settleLost = Effect.fn("Issuance.settleLost")(function* (
+        serial: SerialNumber,
+        errorCode: string
+      ) {
+        const revokedAtCa = yield* revokeAtCa(serial, `answer lost: ${errorCode}`)
+        yield* recordOutcome({ serial, state: "ambiguous", errorCode, revokedAtCa })
+        return revokedAtCa
+      })
+
+      const afterRefusal = Effect.fnUntraced(function* (
+        { grant, serial, validity }: Asked,
+        error: SignError
+      ) {
+        if (!mayHaveSigned(error)) {
+          yield* recordOutcome({ serial, state: "refused", errorCode: error.code, revokedAtCa: false })
+          return yield* error
+        }
+        if (yield* settleLost(serial, error.code)) return yield* error
+        return yield* new IssuanceAmbiguous({
+          grantId: grant.id,
+          serial,
+          becauseCode: error.code,
+          because: error.message,
+          deadBy: validity.notAfter
+        })
+      })
+
+      const recordIntent = ({ csr, grant, requestedAt, serial, validity }: Asked) =>
+        grants.recordIntent({
+          serial,
+          grantId: grant.id,
+          subjectUserId: grant.subjectUserId,
+          csrSha256: csr.sha256Hex,
+          requestedAt,
+          notAfter: validity.notAfter
+        })
+
+      const askCa = Effect.fn("Issuance.askCa")((asked: Asked) => {
+        const { csr, grant, serial, validity } = asked
+        const claims = {
+          grantId: grant.id,
+          subjectUserId: grant.subjectUserId,
+          serial,
+          csrSha256: csr.sha256Hex
+        }
+        return ca
+          .sign({ claims, csrPem: csr.pem, ...validity })
+          .pipe(Effect.catch((error) => afterRefusal(asked, error)))
+      })
+
+      const checkConformance = Effect.fn("Issuance.checkConformance")(function* (
+        asked: Asked,
+        signed: SignedCertificate
+      ) {
+        const { csr, grant, requestedAt, serial, validity } = asked
+        const checked = CertificateConformance.check(
+          { leaf: signed.leafPem, chain: signed.chainPem },
+          {
+            grantId: grant.id,
+            subjectUserId: grant.subjectUserId,
+            csrSpki: csr.publicKeySpki,
+            serial,
+            notAfter: DateTime.toDateUtc(validity.notAfter),
+            grantExpiresAt: DateTime.toDateUtc(grant.expiresAt),
+            maxLifetimeMillis: Duration.toMillis(lifetimes.longest),
+            requestedAt: DateTime.toDateUtc(requestedAt),
+            backdateMillis: Duration.toMillis(backdate),
+            skewMillis: Duration.toMillis(skew),
+            now: DateTime.toDateUtc(yield* DateTime.now),
+            roots,
+            oids
+          }
+        )
+        if (Result.isSuccess(checked)) return checked.success
+        const revokedAtCa = yield* revokeAtCa(serial, "certificate does not conform to its grant")
+        const error = new CertificateWithheld({
+          grantId: grant.id,
+          serial,
+          mismatches: checked.failure,
+          revokedAtCa
+        })
+        yield* recordOutcome({ serial, state: "withheld", errorCode: error.code, revokedAtCa })
+        return yield* error
+      })
+
+      const record = Effect.fn("Issuance.record")(function* (
+        asked: Asked,
+        conformant: CertificateConformance.ConformantCertificate
+      ) {
+        const { grant, serial } = asked
+        const issued = new IssuedCert({
+          certificate: conformant.leaf.pem,
+          chain: conformant.chain.map(({ pem }) => pem),
+          serial,
+          notBefore: DateTime.fromDateUnsafe(conformant.leaf.notBefore),
+          notAfter: DateTime.fromDateUnsafe(conformant.leaf.notAfter)
+        })
+        const result = yield* grants
+          .recordIssued(issued, conformant.leaf.fingerprintSha256)
+          .pipe(Effect.tapError(() => revokeAtCa(serial, "certificate could not be recorded")))
+        if (result._tag === "Recorded") return issued
+        const revokedAtCa = yield* revokeAtCa(serial, `grant ${result.status} in flight`)
+        const error = new GrantEndedInFlight({
+          grantId: grant.id,
+          serial,
+          status: result.status,
+          revokedAtCa
+        })
+        yield* recordOutcome({ serial, state: "withheld", errorCode: error.code, revokedAtCa })
+        return yield* error
+      })
+
+      return Issuance.of({
+        issue: Effect.fn("Issuance.issue")(function* (
+          input: IssueCertRequest
+        ): Effect.fn.Return<IssuedCert, IssuanceError> {
+          // 1. Validate the request and read the CSR: form, proof of possession, key policy.
+          const request = yield* decodeRequest(input).pipe(
+            Effect.mapError((error) => new RequestInvalid({ problem: error.message }))
+          )
+          const csr = yield* Effect.fromResult(readCsr(request.csrPem))
+          // 2. Find the grant.
+          const grant = yield* grants.find(request.grantId)
+
+          return yield* Effect.gen(function* () {
+            // 3. Check the request against the grant, at this very moment.
+            const requestedAt = yield* DateTime.now
+            const validity = yield* Effect.fromResult(decideValidity(grant, request, lifetimes, requestedAt))
+            yield* Effect.fromResult(checkRequestedNames(csr, grant.id))
+            // 4. Choose the serial number and record the intent, before the CA hears of it.
+            const asked: Asked = { grant, csr, validity, requestedAt, serial: randomSerial() }
+            yield* recordIntent(asked)
+            return yield* Effect.gen(function* () {
+              // 5. and 6. Sign the one-time token and ask the CA.
+              const signed = yield* askCa(asked)
+              // 7. Compare what came back with what was asked.
+              const conformant = yield* checkConformance(asked, signed)
+              // 8. Record the certificate, if the grant is still active; only then hand it out.
+              return yield* record(asked, conformant)
+            }).pipe(
+              Effect.onError((cause) =>
+                isSettled(cause) ? Effect.void : settleLost(asked.serial, "INTERRUPTED")
+              )
+            )
+          }).pipe(Effect.retry({ schedule: repeat, times: repeats, while: isLostAnswer }))
+        })
+      })
+    })
+  )
+
+  /** Grants and certificates in PostgreSQL, settings from the environment, the CA over the pinned connection. */
+  static readonly layer = this.layerNoDeps.pipe(
+    Layer.provide([StepCa.layer, GrantRepo.layer]),
+    Layer.provide(IssuanceConfig.layer)
+  )
+}

@@ -1,0 +1,101 @@
+/**
+ * Makes the one-time tokens (OTT) that authorise one signing or one revocation at step-ca. A token is spent when the CA
+ * first sees its `jti`, even where that try fails: each is made for one try and is never kept or logged.
+ */
+import { randomBytes } from "node:crypto"
+import { TokenSigningFailed } from "@mosaic-federation/domain/ConfigurationErrors"
+import type { GrantId } from "@mosaic-federation/domain/GrantId"
+import type { SerialNumber } from "@mosaic-federation/domain/SerialNumber"
+import type { UserId } from "@mosaic-federation/domain/UserId"
+import { Context, DateTime, Effect, Layer, Redacted } from "effect"
+import { SignJWT } from "jose"
+import { IssuanceConfig } from "./IssuanceConfig.ts"
+
+/** What a signing token says beside its times: which certificate, for which grant, over which CSR. */
+export interface SignClaims {
+  readonly grantId: GrantId
+  readonly subjectUserId: UserId
+  readonly serial: SerialNumber
+  /** Lower-case hex SHA-256 of the CSR's DER. */
+  readonly csrSha256: string
+}
+
+export interface OneTimeToken {
+  readonly value: Redacted.Redacted
+  readonly kid: string
+  readonly issuer: string
+  readonly audience: string
+  readonly jti: string
+  /** `iat` and `nbf`, in whole seconds since the epoch (RFC 7519 §2, NumericDate). */
+  readonly issuedAt: number
+}
+
+/** Seconds between `iat` and `exp`: longer than the program's longest wait for the CA, and no longer than needed. */
+const tokenLifetime = 300
+
+export class TokenSigner extends Context.Service<
+  TokenSigner,
+  {
+    readonly forSigning: (claims: SignClaims) => Effect.Effect<OneTimeToken, TokenSigningFailed>
+    readonly forRevocation: (serial: SerialNumber) => Effect.Effect<OneTimeToken, TokenSigningFailed>
+  }
+>()("@mosaic-federation/issuance/TokenSigner") {
+  static readonly layerNoDeps = Layer.effect(
+    TokenSigner,
+    Effect.gen(function* () {
+      const { caUrl, provisioner, provisionerKey } = yield* IssuanceConfig
+      const { algorithm, kid } = provisionerKey
+      const privateKey = Redacted.value(provisionerKey.privateKey)
+
+      const make = Effect.fnUntraced(function* (path: string, claims: { readonly [claim: string]: unknown }) {
+        const issuedAt = Math.floor(DateTime.toEpochMillis(yield* DateTime.now) / 1000)
+        const audience = new URL(path, caUrl).href
+        // step-ca burns a token by its jti before it checks the signature: a guessable jti could be burnt by anyone.
+        const jti = randomBytes(32).toString("base64url")
+        const value = yield* Effect.tryPromise({
+          try: () =>
+            new SignJWT({
+              ...claims,
+              iss: provisioner,
+              aud: audience,
+              jti,
+              iat: issuedAt,
+              nbf: issuedAt,
+              exp: issuedAt + tokenLifetime
+            })
+              .setProtectedHeader({ alg: algorithm, kid, typ: "JWT" })
+              .sign(privateKey),
+          catch: () => new TokenSigningFailed({ algorithm })
+        })
+        return {
+          value: Redacted.make(value, { label: "one-time token" }),
+          kid,
+          issuer: provisioner,
+          audience,
+          jti,
+          issuedAt
+        } satisfies OneTimeToken
+      })
+
+      return TokenSigner.of({
+        forSigning: Effect.fn("TokenSigner.forSigning")((claims: SignClaims) =>
+          make("/1.0/sign", {
+            sub: claims.grantId,
+            sans: [`urn:uuid:${claims.grantId}`],
+            mosaic_grant_id: claims.grantId,
+            mosaic_subject_user_id: claims.subjectUserId,
+            mosaic_serial: claims.serial,
+            // Carried for whoever reads the CA's log; what step-ca enforces is cnf (compare RFC 7800 §3.1).
+            step: { sha: claims.csrSha256 },
+            cnf: { "x5rt#S256": Buffer.from(claims.csrSha256, "hex").toString("base64url") }
+          })
+        ),
+        forRevocation: Effect.fn("TokenSigner.forRevocation")((serial: SerialNumber) =>
+          make("/1.0/revoke", { sub: serial })
+        )
+      })
+    })
+  )
+
+  static readonly layer = this.layerNoDeps.pipe(Layer.provide(IssuanceConfig.layer))
+}
