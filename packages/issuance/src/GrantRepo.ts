@@ -3,14 +3,26 @@
  * the outcome written after. It decides nothing about whether a grant may issue; it only tells and keeps the truth.
  * Any service may provide its own implementation and reuse the rest of the program.
  */
-import type { Grant, GrantStatus, NewGrant } from "@mosaic-federation/domain/Grant"
-import type { GrantAlreadyExists, GrantNotFound } from "@mosaic-federation/domain/GrantErrors"
-import type { GrantId } from "@mosaic-federation/domain/GrantId"
+import {
+  Grant,
+  type GrantStatus,
+  type NewGrant,
+  PeerName,
+  Scopes,
+  StoredStatus
+} from "@mosaic-federation/domain/Grant"
+import { GrantAlreadyExists, GrantEndedInFlight, GrantNotFound } from "@mosaic-federation/domain/GrantErrors"
+import { GrantId } from "@mosaic-federation/domain/GrantId"
 import type { IssuedCert } from "@mosaic-federation/domain/IssuedCert"
-import type { SerialNumber } from "@mosaic-federation/domain/SerialNumber"
-import type { StorageError } from "@mosaic-federation/domain/StorageErrors"
-import type { UserId } from "@mosaic-federation/domain/UserId"
-import { Context, type DateTime, type Effect } from "effect"
+import { SerialNumber } from "@mosaic-federation/domain/SerialNumber"
+import { type StorageError, StorageFailed, StorageUnavailable } from "@mosaic-federation/domain/StorageErrors"
+import { UserId } from "@mosaic-federation/domain/UserId"
+import { randomUUID } from "node:crypto"
+import { Context, DateTime, Effect, Layer, Schema } from "effect"
+import { SqlClient } from "effect/sql/SqlClient"
+import type { SqlError } from "effect/sql/SqlError"
+import * as Database from "./Database.ts"
+import { storageError } from "./internal/storageError.ts"
 
 export interface IssuanceIntent {
   readonly serial: SerialNumber
@@ -72,6 +84,97 @@ export interface RevocationEffect {
   readonly lastNotAfter: DateTime.Utc | null
 }
 
+const GrantRow = Schema.Struct({
+  id: GrantId,
+  subject_user_id: UserId,
+  peer: PeerName,
+  scopes: Scopes,
+  status: StoredStatus,
+  expires_at: Schema.DateTimeUtcFromDate,
+  created_at: Schema.DateTimeUtcFromDate,
+  revoked_at: Schema.NullOr(Schema.DateTimeUtcFromDate),
+  revocation_reason: Schema.NullOr(Schema.String)
+})
+
+const toGrant = (row: typeof GrantRow.Type) =>
+  new Grant({
+    id: row.id,
+    subjectUserId: row.subject_user_id,
+    peer: row.peer,
+    scopes: row.scopes,
+    storedStatus: row.status,
+    expiresAt: row.expires_at,
+    createdAt: row.created_at,
+    revokedAt: row.revoked_at,
+    revocationReason: row.revocation_reason
+  })
+
+const CertificateRow = Schema.Struct({
+  serial: SerialNumber,
+  grant_id: GrantId,
+  subject_user_id: UserId,
+  state: Schema.Literals(["intent", "issued", "refused", "withheld", "ambiguous"]),
+  csr_sha256: Schema.String,
+  requested_at: Schema.DateTimeUtcFromDate,
+  not_before: Schema.NullOr(Schema.DateTimeUtcFromDate),
+  not_after: Schema.DateTimeUtcFromDate,
+  fingerprint_sha256: Schema.NullOr(Schema.String),
+  full_chain_pem: Schema.NullOr(Schema.String),
+  error_code: Schema.NullOr(Schema.String),
+  revoked_at_ca: Schema.NullOr(Schema.DateTimeUtcFromDate)
+})
+
+const toCertificateRecord = (row: typeof CertificateRow.Type): CertificateRecord => ({
+  serial: row.serial,
+  grantId: row.grant_id,
+  subjectUserId: row.subject_user_id,
+  state: row.state,
+  csrSha256: row.csr_sha256,
+  requestedAt: row.requested_at,
+  notBefore: row.not_before,
+  notAfter: row.not_after,
+  fingerprintSha256: row.fingerprint_sha256,
+  fullChainPem: row.full_chain_pem,
+  errorCode: row.error_code,
+  revokedAtCa: row.revoked_at_ca
+})
+
+const LiveCertificatesRow = Schema.Struct({
+  live: Schema.Int,
+  last_not_after: Schema.NullOr(Schema.DateTimeUtcFromDate)
+})
+
+const SerialRow = Schema.Struct({ serial: SerialNumber })
+
+const standardLimit = 100
+
+const patience = "30 seconds"
+
+/** A server that took the statement and went silent is given up after 30 s. */
+const bounded =
+  (operation: string) =>
+  <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | StorageUnavailable> =>
+    Effect.timeoutOrElse(effect, {
+      duration: patience,
+      orElse: () => Effect.fail(new StorageUnavailable({ operation, reason: `no answer within ${patience}` }))
+    })
+
+/** A row that does not decode was changed by hand. */
+const rowsOf = <Row, Encoded>(
+  operation: string,
+  row: Schema.Codec<Row, Encoded>,
+  statement: Effect.Effect<ReadonlyArray<unknown>, SqlError>
+) => {
+  const decode = Schema.decodeUnknownEffect(Schema.Array(row))
+  return statement.pipe(
+    Effect.mapError(storageError(operation)),
+    bounded(operation),
+    Effect.flatMap((rows) =>
+      decode(rows).pipe(Effect.mapError((error) => new StorageFailed({ operation, reason: error.message })))
+    )
+  )
+}
+
 export class GrantRepo extends Context.Service<
   GrantRepo,
   {
@@ -96,4 +199,228 @@ export class GrantRepo extends Context.Service<
       readonly limit?: number
     }) => Effect.Effect<ReadonlyArray<CertificateRecord>, StorageError>
   }
->()("@mosaic-federation/issuance/GrantRepo") {}
+>()("@mosaic-federation/issuance/GrantRepo") {
+  /**
+   * Needs a migrated database. Every decision about time is made by the caller's `Clock`, the one by which the policy
+   * decided, and not by the server's: two clocks that differ would let one step contradict the other.
+   */
+  static readonly layerNoDeps = Layer.effect(
+    GrantRepo,
+    Effect.gen(function* () {
+      const sql = yield* SqlClient
+      const now = Effect.map(DateTime.now, DateTime.toDateUtc)
+
+      const find = Effect.fn("GrantRepo.find")(function* (id: GrantId) {
+        const [row] = yield* rowsOf(
+          "find a grant",
+          GrantRow,
+          sql`SELECT * FROM federation_grants WHERE id = ${id}`
+        )
+        if (row === undefined) return yield* new GrantNotFound({ grantId: id })
+        return toGrant(row)
+      })
+
+      const create = Effect.fn("GrantRepo.create")(function* (grant: NewGrant) {
+        const id = grant.id ?? GrantId.make(randomUUID())
+        const [row] = yield* rowsOf(
+          "create a grant",
+          GrantRow,
+          sql`
+            INSERT INTO federation_grants (id, subject_user_id, peer, scopes, status, expires_at, created_at)
+            VALUES (${id}, ${grant.subjectUserId}, ${grant.peer}, ${grant.scopes}, 'active',
+              ${DateTime.toDateUtc(grant.expiresAt)}, ${yield* now})
+            ON CONFLICT (id) DO NOTHING
+            RETURNING *`
+        )
+        if (row === undefined) return yield* new GrantAlreadyExists({ grantId: id })
+        return toGrant(row)
+      })
+
+      const hasStatus = (status: GrantStatus, at: Date) => {
+        switch (status) {
+          case "revoked":
+            return sql`status = 'revoked'`
+          case "expired":
+            return sql`status <> 'revoked' AND expires_at <= ${at}`
+          case "active":
+          case "suspended":
+            return sql`status = ${status} AND expires_at > ${at}`
+        }
+      }
+
+      const list = Effect.fn("GrantRepo.list")(function* (filter: GrantFilter) {
+        const at = yield* now
+        const rows = yield* rowsOf(
+          "list grants",
+          GrantRow,
+          sql`
+            SELECT * FROM federation_grants
+            WHERE ${sql.and([
+              ...(filter.peer === undefined ? [] : [sql`peer = ${filter.peer}`]),
+              ...(filter.subjectUserId === undefined ? [] : [sql`subject_user_id = ${filter.subjectUserId}`]),
+              ...(filter.status === undefined ? [] : [hasStatus(filter.status, at)]),
+              ...(filter.before === undefined
+                ? []
+                : [
+                    sql`(created_at, id) < (SELECT created_at, id FROM federation_grants WHERE id = ${filter.before})`
+                  ])
+            ])}
+            ORDER BY created_at DESC, id DESC
+            LIMIT ${filter.limit ?? standardLimit}`
+        )
+        return rows.map(toGrant)
+      })
+
+      const revoke = Effect.fn("GrantRepo.revoke")(function* (id: GrantId, reason: string) {
+        const operation = "revoke a grant"
+        const at = yield* now
+        const transaction = Effect.gen(function* () {
+          // Waits for a certificate that is being recorded, so the count below, a statement with a view of its own, has it.
+          const [revoked] = yield* rowsOf(
+            operation,
+            GrantRow,
+            sql`
+              UPDATE federation_grants SET status = 'revoked', revoked_at = ${at}, revocation_reason = ${reason}
+              WHERE id = ${id} AND status <> 'revoked'
+              RETURNING *`
+          )
+          const grant = revoked === undefined ? yield* find(id) : toGrant(revoked)
+          const [row] = yield* rowsOf(
+            operation,
+            LiveCertificatesRow,
+            sql`
+              SELECT count(*)::int AS live, max(not_after) AS last_not_after FROM federation_certificates
+              WHERE grant_id = ${id} AND state = 'issued' AND revoked_at_ca IS NULL AND not_after > ${at}`
+          )
+          return {
+            grant,
+            alreadyRevoked: revoked === undefined,
+            liveCertificates: row?.live ?? 0,
+            lastNotAfter: row?.last_not_after ?? null
+          }
+        })
+        return yield* sql
+          .withTransaction(transaction)
+          .pipe(Effect.catchTag("SqlError", (error) => Effect.fail(storageError(operation)(error))))
+      })
+
+      const recordIntent = Effect.fn("GrantRepo.recordIntent")(function* (intent: IssuanceIntent) {
+        yield* rowsOf(
+          "record the intent to issue",
+          SerialRow,
+          sql`
+            INSERT INTO federation_certificates
+              (serial, grant_id, subject_user_id, csr_sha256, state, requested_at, not_after)
+            VALUES (${intent.serial}, ${intent.grantId}, ${intent.subjectUserId}, ${intent.csrSha256}, 'intent',
+              ${DateTime.toDateUtc(intent.requestedAt)}, ${DateTime.toDateUtc(intent.notAfter)})
+            RETURNING serial`
+        )
+      })
+
+      const recordIssued = Effect.fn("GrantRepo.recordIssued")(function* (
+        issued: IssuedCert,
+        fingerprintSha256: string
+      ): Effect.fn.Return<RecordIssuedResult, StorageError> {
+        const operation = "record the certificate"
+        const at = yield* DateTime.now
+        const notAfter = DateTime.toDateUtc(issued.notAfter)
+        // One statement, so one transaction. FOR SHARE waits for a revocation that is under way and then reads the row
+        // as that left it (READ COMMITTED re-evaluates a locked row), while issuances of one grant do not wait for each
+        // other; a revocation that comes later waits for this one.
+        const [row] = yield* rowsOf(
+          operation,
+          GrantRow,
+          sql`
+            WITH held AS (
+              SELECT g.*, c.serial,
+                g.status = 'active' AND g.expires_at > ${DateTime.toDateUtc(at)} AS live
+              FROM federation_certificates c JOIN federation_grants g ON g.id = c.grant_id
+              WHERE c.serial = ${issued.serial} AND c.state = 'intent'
+                AND c.not_after >= ${notAfter} AND g.expires_at >= ${notAfter}
+              FOR SHARE OF g FOR UPDATE OF c
+            )
+            UPDATE federation_certificates c SET
+              state = CASE WHEN live THEN 'issued' ELSE 'withheld' END,
+              not_before = CASE WHEN live THEN ${DateTime.toDateUtc(issued.notBefore)}::timestamptz END,
+              not_after = ${notAfter},
+              fingerprint_sha256 = CASE WHEN live THEN ${fingerprintSha256} END,
+              full_chain_pem = CASE WHEN live THEN ${issued.fullChainPem} END,
+              error_code = CASE WHEN live THEN NULL ELSE ${GrantEndedInFlight.code} END,
+              settled_at = ${DateTime.toDateUtc(at)}
+            FROM held WHERE c.serial = held.serial
+            RETURNING held.*`
+        )
+        if (row === undefined) {
+          return yield* new StorageFailed({
+            operation,
+            reason: `serial ${issued.serial} has no open intent that allows a certificate until ${DateTime.formatIso(issued.notAfter)}`
+          })
+        }
+        const status = toGrant(row).statusAt(at)
+        return status === "active" ? { _tag: "Recorded" } : { _tag: "GrantEnded", status }
+      })
+
+      const recordOutcome = Effect.fn("GrantRepo.recordOutcome")(function* (outcome: IssuanceOutcome) {
+        const operation = "record the outcome"
+        const at = yield* now
+        // What is known for certain (refused, withheld) is not overwritten by a later guess; only the CA's
+        // confirmation of a revocation is added to it.
+        const [row] = yield* rowsOf(
+          operation,
+          SerialRow,
+          sql`
+            UPDATE federation_certificates SET
+              state = CASE WHEN state IN ('refused', 'withheld') THEN state ELSE ${outcome.state} END,
+              error_code = CASE WHEN state IN ('refused', 'withheld') THEN error_code ELSE ${outcome.errorCode} END,
+              not_before = NULL,
+              fingerprint_sha256 = NULL,
+              full_chain_pem = NULL,
+              revoked_at_ca = coalesce(revoked_at_ca, CASE WHEN ${outcome.revokedAtCa} THEN ${at}::timestamptz END),
+              settled_at = coalesce(settled_at, ${at})
+            WHERE serial = ${outcome.serial} AND (state <> 'issued' OR ${outcome.state} <> 'refused')
+            RETURNING serial`
+        )
+        if (row === undefined) {
+          return yield* new StorageFailed({
+            operation,
+            reason: `serial ${outcome.serial} has no record that may become ${outcome.state}`
+          })
+        }
+      })
+
+      const certificates = Effect.fn("GrantRepo.certificates")(function* (filter: {
+        readonly grantId?: GrantId
+        readonly serial?: SerialNumber
+        readonly limit?: number
+      }) {
+        const rows = yield* rowsOf(
+          "list certificates",
+          CertificateRow,
+          sql`
+            SELECT * FROM federation_certificates
+            WHERE ${sql.and([
+              ...(filter.grantId === undefined ? [] : [sql`grant_id = ${filter.grantId}`]),
+              ...(filter.serial === undefined ? [] : [sql`serial = ${filter.serial}`])
+            ])}
+            ORDER BY requested_at DESC, serial DESC
+            LIMIT ${filter.limit ?? standardLimit}`
+        )
+        return rows.map(toCertificateRecord)
+      })
+
+      return GrantRepo.of({
+        find,
+        create,
+        list,
+        revoke,
+        recordIntent,
+        recordIssued,
+        recordOutcome,
+        certificates
+      })
+    })
+  )
+
+  /** On `DATABASE_URL` or, without it, on the embedded PostgreSQL under `MOSAIC_HOME`. */
+  static readonly layer = this.layerNoDeps.pipe(Layer.provide(Database.layer))
+}

@@ -1,0 +1,41 @@
+/**
+ * The database that the records lie in, migrated to this version: the PostgreSQL that `DATABASE_URL` names or, when it
+ * is not set, the embedded one. Provides `PgClient` and `SqlClient`.
+ */
+import { NodeFileSystem } from "@effect/platform-node"
+import { PgClient } from "@effect/sql-pg"
+import { Effect, Layer, Option, Redacted } from "effect"
+import { EmbeddedPostgres } from "./EmbeddedPostgres.ts"
+import { databaseUrl } from "./internal/databaseUrl.ts"
+import { storageError } from "./internal/storageError.ts"
+import { migrate } from "./Migrations.ts"
+import { optionalSetting } from "./Setting.ts"
+
+const pool = (settings: PgClient.PgPoolConfig) =>
+  PgClient.layerFrom(
+    PgClient.make({ applicationName: "mosaic", keepAlive: "30 seconds", ...settings }).pipe(
+      Effect.mapError(storageError("connect to the database"))
+    )
+  )
+
+const layerMigrated = Layer.effectDiscard(migrate())
+
+const migrated = (settings: PgClient.PgPoolConfig) => layerMigrated.pipe(Layer.provideMerge(pool(settings)))
+
+/** `text` is a libpq connection URI. */
+export const layerUrl = (text: Redacted.Redacted) => Layer.unwrap(Effect.map(databaseUrl(text), migrated))
+
+/** Starts the embedded PostgreSQL or joins the one that runs, and keeps it running until the scope closes. */
+export const layerEmbedded = Layer.unwrap(
+  EmbeddedPostgres.use(({ connection }) => Effect.succeed(migrated(connection)))
+).pipe(Layer.provide(EmbeddedPostgres.layer))
+
+export const layer = Layer.unwrap(
+  Effect.map(
+    optionalSetting("DATABASE_URL"),
+    Option.match({
+      onNone: () => layerEmbedded,
+      onSome: (text) => layerUrl(Redacted.make(text))
+    })
+  )
+).pipe(Layer.provide(NodeFileSystem.layer))

@@ -1,0 +1,83 @@
+/**
+ * Reads a libpq connection URI into the driver's settings. The driver reads it too, but late, at the first query, and
+ * leaves `sslrootcert`, `sslcert` and `sslkey` out; a wrong URL shall fail the start, without repeating the URL.
+ */
+import type { ConnectionOptions } from "node:tls"
+import { ConfigInvalid } from "@mosaic-federation/domain/ConfigurationErrors"
+import { Duration, Effect, Redacted } from "effect"
+import { readSettingFile } from "../Setting.ts"
+
+const variable = "DATABASE_URL"
+
+const invalid = (problem: string) =>
+  new ConfigInvalid({
+    variable,
+    problem,
+    expects: "postgresql://USER:PASSWORD@HOST:5432/DATABASE, with ?sslmode=verify-full over a network"
+  })
+
+const sslModes = new Set(["disable", "allow", "prefer", "require", "verify-ca", "verify-full"])
+
+/** libpq's connect_timeout of 0 waits for ever; no command here does. */
+const longestConnectSeconds = 60
+
+const isPort = (text: string) => /^\d{1,5}$/.test(text) && Number(text) >= 1 && Number(text) <= 65_535
+
+const decodes = (text: string): boolean => {
+  try {
+    decodeURIComponent(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
+const parse = Effect.fnUntraced(function* (text: string) {
+  const url = URL.parse(text)
+  if (url === null) return yield* invalid("it is not a URL")
+  if (url.protocol !== "postgres:" && url.protocol !== "postgresql:") {
+    return yield* invalid(`the scheme is ${url.protocol.slice(0, -1)}, not postgresql`)
+  }
+  if (![url.hostname, url.username, url.password, url.pathname].every(decodes)) {
+    return yield* invalid(
+      "a percent sign is not followed by two hexadecimal digits; write a literal one as %25"
+    )
+  }
+  const port = url.searchParams.get("port")
+  if (port !== null && !isPort(port)) return yield* invalid("the parameter port is not a port number")
+  const sslMode = url.searchParams.get("sslmode")
+  if (sslMode !== null && !sslModes.has(sslMode)) {
+    return yield* invalid(`sslmode is none of ${[...sslModes].join(", ")}`)
+  }
+  const seconds = url.searchParams.get("connect_timeout")
+  if (seconds !== null && !/^\d{1,9}$/.test(seconds)) {
+    return yield* invalid("connect_timeout is not a number of seconds")
+  }
+  return url
+})
+
+/** Settings of the driver for the server that the URL names. */
+export const databaseUrl = Effect.fnUntraced(function* (text: Redacted.Redacted) {
+  const url = yield* parse(Redacted.value(text))
+  const file = Effect.fnUntraced(function* (parameter: string) {
+    const path = url.searchParams.get(parameter)
+    return path === null || path === "" ? undefined : yield* readSettingFile(variable, path)
+  })
+  const asked = Number(url.searchParams.get("connect_timeout") ?? 5)
+  const connectTimeout = Duration.seconds(
+    asked === 0 ? longestConnectSeconds : Math.min(asked, longestConnectSeconds)
+  )
+  const settings = { url: text, connectTimeout }
+  if (url.searchParams.get("sslmode") === "disable") return settings
+  // libpq's "system" means the trust store of the system, which is what TLS uses when no other is named.
+  const ca = url.searchParams.get("sslrootcert") === "system" ? undefined : yield* file("sslrootcert")
+  const cert = yield* file("sslcert")
+  const key = yield* file("sslkey")
+  if ((cert === undefined) !== (key === undefined)) return yield* invalid("sslcert and sslkey go together")
+  if (ca === undefined && cert === undefined) return settings
+  const ssl: ConnectionOptions = {
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined || key === undefined ? {} : { cert, key })
+  }
+  return { ...settings, ssl }
+})
