@@ -1,0 +1,415 @@
+/**
+ * One HTTP exchange with the CA over a connection that trusts the pinned roots and nothing else, whatever the process's
+ * environment says. Every way in which an exchange can fail has its own error, told by codes and by whether the request
+ * had begun to leave. It never tries again: what may be repeated is the caller's decision (`nothingWasSent`). Statuses
+ * other than 3xx are answers, and what they and the JSON mean is left to the caller.
+ */
+import {
+  CaCertificateExpired,
+  CaConnectionRefused,
+  CaConnectionReset,
+  CaHostNameMismatch,
+  CaIssuerUnknown,
+  CaNameNotResolved,
+  CaRedirected,
+  CaResponseEmpty,
+  CaResponseNotJson,
+  CaResponseShape,
+  CaResponseTooLarge,
+  CaResponseTruncated,
+  CaTimeout,
+  CaTlsFailed,
+  CaUnreachable,
+  type TransportError
+} from "@mosaic-federation/domain/TransportErrors"
+import { NodeHttpClient } from "@effect/platform-node"
+import { Context, Duration, Effect, Layer, Option, type Scope } from "effect"
+import { HttpBody, HttpClient, HttpClientRequest, type HttpClientResponse } from "effect/http"
+import { Socket } from "node:net"
+import { checkServerIdentity, createSecureContext } from "node:tls"
+import { buildConnector, type Dispatcher } from "undici"
+
+export interface PinnedHttpClientOptions {
+  /** Scheme, host and port of the CA; https only. */
+  readonly baseUrl: URL
+  /** PEM certificates; the CA's TLS certificate must chain to one of them. With none, nothing is trusted. */
+  readonly rootsPem: ReadonlyArray<string>
+  /** DNS, TCP and TLS together; 2 s by default. */
+  readonly connectTimeout?: Duration.Duration
+  /** The whole exchange, waiting for a free connection and the body included; 10 s by default. */
+  readonly totalTimeout?: Duration.Duration
+  /** Bound of a body as it is on the wire; 1 MiB by default. */
+  readonly maxResponseBytes?: number
+  /** Most connections at a time, 16 by default; further requests wait for a free one. */
+  readonly connections?: number
+}
+
+export interface PinnedRequest {
+  readonly method: "GET" | "POST"
+  /** Begins with a slash; may hold a query. */
+  readonly path: string
+  /** Sent as JSON. */
+  readonly body?: unknown
+  /** What a 2xx must be: `json` by default. */
+  readonly accept?: "json" | "bytes"
+  /** Sent as X-Request-Id, which step-ca takes over into its log; left out unless 1 to 128 visible ASCII characters. */
+  readonly requestId?: string
+}
+
+export interface PinnedResponse {
+  /** 2xx, 4xx or 5xx. */
+  readonly status: number
+  /** Names in lower case. */
+  readonly headers: { readonly [name: string]: string | undefined }
+  /**
+   * 2xx: the parsed JSON, or a `Uint8Array` where bytes were asked for. Otherwise the status is the answer: the JSON
+   * where the body is JSON, and undefined where it is not, or could not be read to its end.
+   */
+  readonly body: unknown
+}
+
+/** Undici's own default, stated because `CaResponseTooLarge` names it. */
+const maxHeadBytes = 16 * 1024
+
+/** step-ca closes a connection that was idle for 15 s; ours must be gone before. */
+const idleMillis = 10_000
+
+/** TLS 1.3 suites and, for 1.2, ECDHE with AEAD alone (RFC 9325 §4.2), so that `--tls-cipher-list` changes nothing. */
+const ciphers = [
+  "TLS_AES_128_GCM_SHA256",
+  "TLS_AES_256_GCM_SHA384",
+  "TLS_CHACHA20_POLY1305_SHA256",
+  "ECDHE-ECDSA-AES128-GCM-SHA256",
+  "ECDHE-ECDSA-AES256-GCM-SHA384",
+  "ECDHE-ECDSA-CHACHA20-POLY1305",
+  "ECDHE-RSA-AES128-GCM-SHA256",
+  "ECDHE-RSA-AES256-GCM-SHA384",
+  "ECDHE-RSA-CHACHA20-POLY1305"
+].join(":")
+
+/** What is known of one exchange while it runs. */
+interface Exchange {
+  /** There from the moment before the first byte of the request is written. */
+  started: Dispatcher.DispatchController | undefined
+  /** The head of an answer whose status is all that matters of it. */
+  refusal: Pick<PinnedResponse, "status" | "headers"> | undefined
+}
+
+/** Travels through the client to the dispatcher; takes the place of options that an embedding program may have set. */
+interface ExchangeOptions extends Partial<Dispatcher.RequestOptions> {
+  readonly exchange: Exchange
+}
+
+const hasExchange = (options: object): options is ExchangeOptions => "exchange" in options
+
+/** Undici starts a request once it has a verified connection for it, and writes none of it before. */
+const noteStart: Dispatcher.DispatcherComposeInterceptor = (dispatch) => (options, handler) =>
+  hasExchange(options)
+    ? dispatch(options, {
+        onRequestStart: (controller, context) => {
+          options.exchange.started = controller
+          handler.onRequestStart?.(controller, context)
+        },
+        onResponseStart: (controller, status, headers, text) =>
+          handler.onResponseStart?.(controller, status, headers, text),
+        onResponseData: (controller, chunk) => handler.onResponseData?.(controller, chunk),
+        onResponseEnd: (controller, trailers) => handler.onResponseEnd?.(controller, trailers),
+        onResponseError: (controller, error) => handler.onResponseError?.(controller, error)
+      })
+    : dispatch(options, handler)
+
+const connectTimedOut = "MOSAIC_CONNECT_TIMEOUT"
+
+/**
+ * Undici's connector, with a timer of our own: its timers are half a second coarse. Nothing is left to defaults that
+ * `NODE_TLS_REJECT_UNAUTHORIZED`, `NODE_EXTRA_CA_CERTS`, `--use-system-ca`, `--tls-min-v1.0` or a patched
+ * `tls.DEFAULT_*` could change.
+ */
+const pinnedConnector = (
+  rootsPem: ReadonlyArray<string>,
+  connectTimeout: Duration.Duration
+): buildConnector.connector => {
+  const connect = buildConnector({
+    secureContext: createSecureContext({
+      ca: [...rootsPem],
+      minVersion: "TLSv1.2",
+      maxVersion: "TLSv1.3",
+      ciphers,
+      allowPartialTrustChain: false
+    }),
+    rejectUnauthorized: true,
+    checkServerIdentity,
+    // Each connection is verified anew: a resumed session skips the host name and the dates.
+    maxCachedSessions: 0,
+    allowH2: false,
+    timeout: 0
+  })
+  return (options, callback) => {
+    const socket: unknown = connect(options, (...result) => {
+      clearTimeout(timer)
+      callback(...result)
+    })
+    const timer = setTimeout(() => {
+      if (socket instanceof Socket) {
+        socket.destroy(Object.assign(new Error("connect timeout"), { code: connectTimedOut }))
+      }
+    }, Duration.toMillis(connectTimeout))
+  }
+}
+
+const codeOf = (cause: unknown): string | undefined =>
+  typeof cause === "object" && cause !== null && "code" in cause && typeof cause.code === "string"
+    ? cause.code
+    : undefined
+
+/** Of a host with several addresses, each failed for a reason of its own: a refusal tells most. */
+const connectCodeOf = (cause: unknown): string => {
+  const codes = cause instanceof AggregateError ? cause.errors.map(codeOf) : []
+  return codes.find((code) => code === "ECONNREFUSED") ?? codeOf(cause) ?? "UNKNOWN"
+}
+
+/** `X509_V_ERR_*` as Node names them: the chain is not of this time. */
+const outOfDate = new Set([
+  "CERT_HAS_EXPIRED",
+  "CERT_NOT_YET_VALID",
+  "ERROR_IN_CERT_NOT_BEFORE_FIELD",
+  "ERROR_IN_CERT_NOT_AFTER_FIELD"
+])
+
+/** `X509_V_ERR_*` as Node names them: the chain does not lead to a root, or not by certificates that may issue. */
+const unverified = new Set([
+  "UNABLE_TO_GET_ISSUER_CERT",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+  "UNABLE_TO_DECRYPT_CERT_SIGNATURE",
+  "UNABLE_TO_DECODE_ISSUER_PUBLIC_KEY",
+  "CERT_SIGNATURE_FAILURE",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "CERT_CHAIN_TOO_LONG",
+  "CERT_REVOKED",
+  "INVALID_CA",
+  "PATH_LENGTH_EXCEEDED",
+  "INVALID_PURPOSE",
+  "CERT_UNTRUSTED",
+  "CERT_REJECTED",
+  "UNSPECIFIED"
+])
+
+const notResolved = new Set(["ENOTFOUND", "ENODATA", "ESERVFAIL", "ENONAME", "EBADNAME"])
+
+const handshakeBroken = new Set(["ECONNRESET", "EPIPE", "ECONNABORTED", "EPROTO", "UND_ERR_SOCKET"])
+
+/** Of a request of which nothing was sent. */
+const connectFailure = (
+  origin: string,
+  cause: unknown,
+  connectTimeout: Duration.Duration
+): TransportError => {
+  const reason = connectCodeOf(cause)
+  if (reason === "ECONNREFUSED") return new CaConnectionRefused({ origin })
+  if (reason === connectTimedOut) {
+    return new CaTimeout({ origin, phase: "connect", afterMillis: wholeMillis(connectTimeout) })
+  }
+  if (notResolved.has(reason) || reason.startsWith("EAI_")) return new CaNameNotResolved({ origin, reason })
+  if (outOfDate.has(reason)) return new CaCertificateExpired({ origin, reason })
+  if (unverified.has(reason)) return new CaIssuerUnknown({ origin, reason })
+  if (reason === "ERR_TLS_CERT_ALTNAME_INVALID" || reason === "ERR_TLS_CERT_ALTNAME_FORMAT") {
+    return new CaHostNameMismatch({ origin })
+  }
+  if (handshakeBroken.has(reason) || reason.startsWith("ERR_SSL_") || reason.startsWith("ERR_TLS_")) {
+    return new CaTlsFailed({ origin, reason })
+  }
+  return new CaUnreachable({ origin, reason })
+}
+
+/** Of a request that had begun to leave, before the head of an answer was there. */
+const headFailure = (origin: string, cause: unknown): TransportError => {
+  const code = codeOf(cause) ?? "UNKNOWN"
+  if (code === "UND_ERR_HEADERS_OVERFLOW") return new CaResponseTooLarge({ origin, mostBytes: maxHeadBytes })
+  if (code.startsWith("HPE_")) {
+    return new CaResponseShape({ origin, problem: `the answer is not HTTP/1.1 (RFC 9112): ${code}` })
+  }
+  return new CaConnectionReset({ origin })
+}
+
+/** After the head of an answer. */
+const bodyFailure = (origin: string, cause: unknown, mostBytes: number): TransportError => {
+  const code = codeOf(cause) ?? "UNKNOWN"
+  if (code === "UND_ERR_RES_EXCEEDED_MAX_SIZE") return new CaResponseTooLarge({ origin, mostBytes })
+  if (code.startsWith("HPE_") && code !== "HPE_INVALID_EOF_STATE") {
+    return new CaResponseShape({ origin, problem: `the body is not HTTP/1.1 (RFC 9112): ${code}` })
+  }
+  return new CaResponseTruncated({ origin })
+}
+
+/**
+ * True where the error proves that the request never began to leave, so that the CA can have signed nothing. Of all
+ * others it may have: also of a connection that the CA closed for idleness just as the request was written, which
+ * cannot be told from one that it closed after signing. Undici repeats neither.
+ */
+export const nothingWasSent = (error: TransportError): boolean => {
+  switch (error._tag) {
+    case "CaConnectionRefused":
+    case "CaUnreachable":
+    case "CaNameNotResolved":
+    case "CaIssuerUnknown":
+    case "CaCertificateExpired":
+    case "CaHostNameMismatch":
+    case "CaTlsFailed":
+      return true
+    case "CaTimeout":
+      return error.phase === "connect"
+    case "CaConnectionReset":
+    case "CaResponseTooLarge":
+    case "CaResponseTruncated":
+    case "CaResponseNotJson":
+    case "CaResponseEmpty":
+    case "CaResponseShape":
+    case "CaRedirected":
+      return false
+  }
+}
+
+const wholeMillis = (duration: Duration.Duration) => Math.round(Duration.toMillis(duration))
+
+const utf8 = new TextDecoder("utf-8", { fatal: true })
+
+/** RFC 8259 §8.1: UTF-8, and nothing else. */
+const parseJson = (bytes: Uint8Array): Option.Option<unknown> =>
+  Option.liftThrowable((): unknown => JSON.parse(utf8.decode(bytes)))()
+
+const visibleAscii = /^[\x21-\x7e]{1,128}$/
+
+const toHttpRequest = (origin: string, request: PinnedRequest) =>
+  HttpClientRequest.make(request.method)(`${origin}${request.path}`, {
+    headers: {
+      accept: request.accept === "bytes" ? "*/*" : "application/json",
+      // The bound holds for what is on the wire, so nothing may unfold after it.
+      "accept-encoding": "identity",
+      "user-agent": "mosaic-federation",
+      ...(request.requestId !== undefined && visibleAscii.test(request.requestId)
+        ? { "x-request-id": request.requestId }
+        : undefined)
+    },
+    ...(request.body === undefined ? undefined : { body: HttpBody.jsonUnsafe(request.body) })
+  })
+
+const isSuccess = (status: number) => status >= 200 && status < 300
+
+const isRedirect = (status: number) => status >= 300 && status < 400
+
+/** Closes the connection: an unread body would hold it until the time-out. */
+const discardBody = (exchange: Exchange) => exchange.started?.abort(new Error("body not wanted"))
+
+const make = Effect.fnUntraced(function* (
+  options: PinnedHttpClientOptions
+): Effect.fn.Return<PinnedHttpClient["Service"], never, Scope.Scope> {
+  const {
+    baseUrl,
+    connectTimeout = Duration.seconds(2),
+    connections = 16,
+    maxResponseBytes = 1024 * 1024,
+    rootsPem,
+    totalTimeout = Duration.seconds(10)
+  } = options
+  if (baseUrl.protocol !== "https:") return yield* Effect.die(new Error("baseUrl is not https"))
+  const { origin } = baseUrl
+
+  const dispatcher = yield* NodeHttpClient.makeDispatcherOptions({
+    connect: pinnedConnector(rootsPem, connectTimeout),
+    connections,
+    pipelining: 1,
+    allowH2: false,
+    keepAliveTimeout: idleMillis,
+    // Also where the CA says in Keep-Alive that it would wait longer.
+    keepAliveMaxTimeout: idleMillis,
+    maxHeaderSize: maxHeadBytes,
+    maxResponseSize: maxResponseBytes
+  })
+  const client = yield* NodeHttpClient.makeUndici.pipe(
+    Effect.provideService(NodeHttpClient.Dispatcher, dispatcher.compose(noteStart))
+  )
+
+  const readBody = (response: HttpClientResponse.HttpClientResponse, exchange: Exchange) => {
+    if (Number(response.headers["content-length"] ?? 0) > maxResponseBytes) {
+      discardBody(exchange)
+      return Effect.fail(new CaResponseTooLarge({ origin, mostBytes: maxResponseBytes }))
+    }
+    return response.arrayBuffer.pipe(
+      Effect.map((buffer) => new Uint8Array(buffer)),
+      Effect.mapError(({ reason }) => bodyFailure(origin, reason.cause, maxResponseBytes))
+    )
+  }
+
+  const exchangeOnce = Effect.fnUntraced(function* (request: PinnedRequest, exchange: Exchange) {
+    const response = yield* client
+      .execute(toHttpRequest(origin, request))
+      .pipe(
+        Effect.mapError(({ reason }) =>
+          exchange.started === undefined
+            ? connectFailure(origin, reason.cause, connectTimeout)
+            : headFailure(origin, reason.cause)
+        )
+      )
+    const { headers, status } = response
+    yield* Effect.annotateCurrentSpan("http.response.status_code", status)
+    if (isRedirect(status)) {
+      discardBody(exchange)
+      return yield* new CaRedirected({ origin, status })
+    }
+    if (!isSuccess(status)) {
+      exchange.refusal = { status, headers }
+      const body = yield* Effect.option(readBody(response, exchange))
+      return { status, headers, body: Option.getOrUndefined(Option.flatMap(body, parseJson)) }
+    }
+    const bytes = yield* readBody(response, exchange)
+    if (bytes.length === 0) return yield* new CaResponseEmpty({ origin, status })
+    if (request.accept === "bytes") return { status, headers, body: bytes }
+    const body = parseJson(bytes)
+    if (Option.isNone(body)) return yield* new CaResponseNotJson({ origin, status })
+    return { status, headers, body: body.value }
+  })
+
+  const request = Effect.fn("PinnedHttpClient.request")(function* (
+    request: PinnedRequest
+  ): Effect.fn.Return<PinnedResponse, TransportError> {
+    if (!request.path.startsWith("/")) return yield* Effect.die(new Error("path does not begin with a slash"))
+    const exchange: Exchange = { started: undefined, refusal: undefined }
+    const options: ExchangeOptions = { exchange }
+    return yield* exchangeOnce(request, exchange).pipe(
+      Effect.provideService(NodeHttpClient.UndiciOptions, options),
+      // Its spans would hold the request, and traceparent would go to the CA; the span of this method holds neither.
+      Effect.provideService(HttpClient.TracerDisabledWhen, () => true),
+      Effect.timeoutOrElse({
+        duration: totalTimeout,
+        orElse: (): Effect.Effect<PinnedResponse, TransportError> =>
+          exchange.refusal === undefined
+            ? Effect.fail(
+                new CaTimeout({
+                  origin,
+                  phase: exchange.started === undefined ? "connect" : "answer",
+                  afterMillis: wholeMillis(totalTimeout)
+                })
+              )
+            : Effect.succeed({ ...exchange.refusal, body: undefined })
+      })
+    )
+  })
+
+  return PinnedHttpClient.of({ request })
+})
+
+export class PinnedHttpClient extends Context.Service<
+  PinnedHttpClient,
+  {
+    /** A `baseUrl` that is not https, or a path without its slash, is a defect. */
+    readonly request: (request: PinnedRequest) => Effect.Effect<PinnedResponse, TransportError>
+  }
+>()("@mosaic-federation/issuance/PinnedHttpClient") {
+  /** The pool lives as long as the scope. */
+  static readonly make = make
+
+  static readonly layerOf = (options: PinnedHttpClientOptions) =>
+    Layer.effect(PinnedHttpClient, make(options))
+}
