@@ -2,8 +2,8 @@
  * The database that the records lie in, migrated to this version: the PostgreSQL that `DATABASE_URL` names or, when it
  * is not set, the embedded one. Provides `PgClient` and `SqlClient`.
  */
-import { NodeFileSystem } from "@effect/platform-node"
-import { PgClient } from "@effect/sql-pg"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as PgClient from "@effect/sql-pg/PgClient"
 import { Effect, Layer, Option, Redacted } from "effect"
 import { EmbeddedPostgres } from "./EmbeddedPostgres.ts"
 import { databaseUrl } from "./internal/databaseUrl.ts"

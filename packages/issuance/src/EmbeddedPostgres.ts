@@ -4,8 +4,8 @@
  * stored in it is left to others.
  */
 import { connect, type Socket } from "node:net"
-import { NodeFileSystem } from "@effect/platform-node"
-import { PgConnection } from "@effect/sql-pg"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as PgConnection from "@effect/sql-pg/PgConnection"
 import {
   EmbeddedPostgresFailed,
   type EmbeddedPostgresUnavailable
@@ -27,6 +27,7 @@ import {
 } from "./internal/postgresCluster.ts"
 import {
   logLines,
+  removeStaleLocks,
   pause,
   serverIsRunning,
   type Started,
@@ -131,7 +132,9 @@ const whyEnded = Effect.fnUntraced(function* (cluster: Cluster, pid: number) {
     yield* checkAccount(cluster.account, cluster.binaries, cluster.paths.data)
   }
   const fatal = lines.findLast((line) => /\b(?:FATAL|PANIC):/.test(line))
-  if (fatal?.includes(` ${anotherOne} `)) return
+  if (fatal?.includes(` ${anotherOne} `)) {
+    return yield* removeStaleLocks(cluster.paths, socketPath(cluster.socketDirectory))
+  }
   return yield* failed(
     cluster,
     `postgres: ${fatal?.replace(/^.*?(?=FATAL:|PANIC:)/, "") ?? "it ended without a word"}`

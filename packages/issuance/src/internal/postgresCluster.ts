@@ -166,7 +166,7 @@ const stagingPrefix = `${major}.init-`
 /** A staging directory that is older belongs to nobody, even if its maker's pid is somebody's today. */
 const longestInitMillis = 10 * 60_000
 
-/** Clears away what an initialisation that was killed has left. */
+/** Clears away what an initialisation that was killed has left; what still resists is left to the next start. */
 const sweepStaging = (paths: ClusterPaths) =>
   attempt(paths, async () => {
     for (const name of await readdir(paths.root)) {
@@ -178,7 +178,7 @@ const sweepStaging = (paths: ClusterPaths) =>
         () => 0
       )
       if (processIsRunning(pid) && Date.now() - made < longestInitMillis) continue
-      await rm(path, { recursive: true, force: true })
+      await rm(path, { recursive: true, force: true, maxRetries: 3, retryDelay: 20 }).catch(() => undefined)
     }
   })
 

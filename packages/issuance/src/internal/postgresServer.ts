@@ -3,6 +3,7 @@
  * stopped is left to its users.
  */
 import { spawn } from "node:child_process"
+import { randomUUID } from "node:crypto"
 import {
   closeSync,
   constants,
@@ -13,6 +14,7 @@ import {
   renameSync,
   statSync
 } from "node:fs"
+import { link, readFile, rename, rm } from "node:fs/promises"
 import { setTimeout as delay } from "node:timers/promises"
 import { EmbeddedPostgresFailed } from "@mosaic-federation/domain/StorageErrors"
 import { Effect, Result } from "effect"
@@ -136,6 +138,27 @@ export const serverIsRunning = (paths: ClusterPaths, pid: number): boolean => {
   const directory = Result.try(() => readlinkSync(`/proc/${pid}/cwd`))
   return Result.isFailure(directory) || directory.success === realpathSync(paths.data)
 }
+
+/** Only the file that names this pid goes; another server's that appeared in the meantime is put back. */
+const removeIfNaming = async (path: string, pid: number) => {
+  const aside = `${path}.${randomUUID()}`
+  await rename(path, aside)
+  if (Number.parseInt(await readFile(aside, "utf8"), 10) !== pid) await link(aside, path)
+  await rm(aside)
+}
+
+/**
+ * PostgreSQL takes the pid in a lock file that a crash left for a living server when it is that of any process of its
+ * user, as happens after a reboot, and would not start until that process ends.
+ */
+export const removeStaleLocks = Effect.fnUntraced(function* (paths: ClusterPaths, socket: string) {
+  const postmaster = yield* readPostmaster(paths)
+  if (postmaster === undefined || !processIsRunning(postmaster.pid)) return
+  if (serverIsRunning(paths, postmaster.pid)) return
+  for (const path of [paths.pidFile, `${socket}.lock`]) {
+    yield* Effect.promise(() => removeIfNaming(path, postmaster.pid).catch(() => undefined))
+  }
+})
 
 const longestStopMillis = 30_000
 
