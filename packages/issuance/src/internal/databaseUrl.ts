@@ -32,6 +32,10 @@ const decodes = (text: string): boolean => {
   }
 }
 
+/** libpq reads `user:password@/database?host=/socket/directory`; to URL a user without a host is an error. */
+const withHost = (text: string): string =>
+  text.replace(/^(postgres(?:ql)?:\/\/[^/?#]*@)(?=[/?#]|$)/i, "$1localhost")
+
 const parse = Effect.fnUntraced(function* (text: string) {
   const url = URL.parse(text)
   if (url === null) return yield* invalid("it is not a URL")
@@ -57,7 +61,8 @@ const parse = Effect.fnUntraced(function* (text: string) {
 })
 
 /** Settings of the driver for the server that the URL names. */
-export const databaseUrl = Effect.fnUntraced(function* (text: Redacted.Redacted) {
+export const databaseUrl = Effect.fnUntraced(function* (given: Redacted.Redacted) {
+  const text = Redacted.make(withHost(Redacted.value(given)))
   const url = yield* parse(Redacted.value(text))
   const file = Effect.fnUntraced(function* (parameter: string) {
     const path = url.searchParams.get(parameter)

@@ -1,0 +1,545 @@
+import { randomBytes, randomUUID } from "node:crypto"
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { assert, describe, layer } from "@effect/vitest"
+import { type GrantStatus, NewGrant, PeerName } from "@mosaic-federation/domain/Grant"
+import { GrantId } from "@mosaic-federation/domain/GrantId"
+import { IssuedCert } from "@mosaic-federation/domain/IssuedCert"
+import { SerialNumber } from "@mosaic-federation/domain/SerialNumber"
+import { UserId } from "@mosaic-federation/domain/UserId"
+import { ConfigProvider, DateTime, Deferred, Effect, Fiber, Layer } from "effect"
+import { SqlClient } from "effect/sql/SqlClient"
+import * as Database from "../src/Database.ts"
+import { GrantRepo, type IssuanceOutcome } from "../src/GrantRepo.ts"
+
+const home = Layer.unwrap(
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.promise(() => mkdtemp(join(tmpdir(), "mosaic-test-"))),
+      (path) => Effect.promise(() => rm(path, { recursive: true }))
+    ),
+    (path) => ConfigProvider.layer(ConfigProvider.fromEnv({ env: { MOSAIC_HOME: path } }))
+  )
+)
+
+const TestLayer = GrantRepo.layerNoDeps.pipe(Layer.provideMerge(Database.layer), Layer.provide(home))
+
+const after = (millis: number) => DateTime.makeUnsafe(Date.now() + millis)
+
+const hour = 3_600_000
+
+const newGrant = (changes: Partial<NewGrant> = {}) =>
+  new NewGrant({
+    subjectUserId: UserId.make(randomUUID()),
+    peer: PeerName.make("peer.example"),
+    scopes: ["files:read", "chat"],
+    expiresAt: after(hour),
+    ...changes
+  })
+
+const newSerial = () =>
+  SerialNumber.make((10n ** 30n + BigInt(`0x${randomBytes(8).toString("hex")}`)).toString())
+
+const fingerprint = () => randomBytes(32).toString("hex")
+
+const pem = (text: string) => `-----BEGIN CERTIFICATE-----\n${text}\n-----END CERTIFICATE-----\n`
+
+const certificate = (serial: SerialNumber, notAfter = after(hour / 2)) =>
+  new IssuedCert({
+    certificate: pem("bGVhZg=="),
+    chain: [pem("aXNzdWVy")],
+    serial,
+    notBefore: after(-60_000),
+    notAfter
+  })
+
+/** A grant with an intent that allows a certificate for half an hour. */
+const asked = Effect.gen(function* () {
+  const repo = yield* GrantRepo
+  const grant = yield* repo.create(newGrant())
+  const serial = newSerial()
+  const intent = {
+    serial,
+    grantId: grant.id,
+    subjectUserId: grant.subjectUserId,
+    csrSha256: fingerprint(),
+    requestedAt: after(0),
+    notAfter: after(hour / 2 + 1000)
+  }
+  yield* repo.recordIntent(intent)
+  return { repo, grant, serial, intent }
+})
+
+const recordOf = (serial: SerialNumber) =>
+  Effect.gen(function* () {
+    const repo = yield* GrantRepo
+    const [record] = yield* repo.certificates({ serial })
+    return record
+  })
+
+/** Until a session of the database waits for a row that another one has locked. */
+const somebodyWaits = Effect.gen(function* () {
+  const sql = yield* SqlClient
+  while ((yield* sql`SELECT 1 FROM pg_locks WHERE NOT granted AND locktype <> 'advisory'`).length === 0) {
+    yield* Effect.yieldNow
+  }
+})
+
+const refusedBy = (constraint: string) =>
+  new RegExp(`violates [a-z ]+ constraint "${constraint}" \\(SQLSTATE 235(?:05|14|03)\\)$`)
+
+describe("GrantRepo", () => {
+  layer(TestLayer, { timeout: "60 seconds", excludeTestServices: true })((it) => {
+    it.effect("finds what it created, to the millisecond", () =>
+      Effect.gen(function* () {
+        const repo = yield* GrantRepo
+        const asGiven = newGrant({ id: GrantId.make(randomUUID()), scopes: [] })
+        const grant = yield* repo.create(asGiven)
+        assert.deepStrictEqual(yield* repo.find(grant.id), grant)
+        assert.strictEqual(grant.id, asGiven.id)
+        assert.deepStrictEqual(
+          [
+            grant.subjectUserId,
+            grant.peer,
+            grant.scopes,
+            grant.storedStatus,
+            grant.revokedAt,
+            grant.revocationReason
+          ],
+          [asGiven.subjectUserId, asGiven.peer, [], "active", null, null]
+        )
+        assert.isTrue(DateTime.Equivalence(grant.expiresAt, asGiven.expiresAt))
+        assert.notStrictEqual((yield* repo.create(newGrant())).id, (yield* repo.create(newGrant())).id)
+      })
+    )
+
+    it.effect("says that there is no such grant", () =>
+      Effect.gen(function* () {
+        const repo = yield* GrantRepo
+        const id = GrantId.make("00000000-0000-4000-8000-000000000000")
+        for (const error of [
+          yield* Effect.flip(repo.find(id)),
+          yield* Effect.flip(repo.revoke(id, "gone"))
+        ]) {
+          assert.strictEqual(error.code, "GRANT_NOT_FOUND")
+          assert.strictEqual(error.message, `no grant ${id}`)
+          assert.strictEqual(error.remediation, "list the grants there are: mosaic federation grant list")
+        }
+      })
+    )
+
+    it.effect("uses no id twice, not even after a revocation", () =>
+      Effect.gen(function* () {
+        const repo = yield* GrantRepo
+        const { id } = yield* repo.create(newGrant())
+        yield* repo.revoke(id, "over")
+        const error = yield* Effect.flip(repo.create(newGrant({ id })))
+        assert.strictEqual(error.code, "GRANT_ALREADY_EXISTS")
+        assert.strictEqual(error.message, `grant ${id} exists already`)
+        assert.strictEqual(
+          error.remediation,
+          `leave the id out to get a fresh one, or look at it: mosaic federation grant show ${id}`
+        )
+        assert.strictEqual((yield* repo.find(id)).storedStatus, "revoked")
+      })
+    )
+
+    it.effect("lists by peer, subject and the status that the clock makes, newest first, page by page", () =>
+      Effect.gen(function* () {
+        const repo = yield* GrantRepo
+        const sql = yield* SqlClient
+        const peer = PeerName.make(`peer-${randomUUID()}`)
+        const subjectUserId = UserId.make(randomUUID())
+        const active = yield* repo.create(newGrant({ peer, subjectUserId }))
+        const expired = yield* repo.create(newGrant({ peer, expiresAt: after(-1) }))
+        const revoked = yield* repo.create(newGrant({ peer, expiresAt: after(-1) }))
+        yield* repo.revoke(revoked.id, "over")
+        const suspended = yield* repo.create(newGrant({ peer }))
+        yield* sql`UPDATE federation_grants SET status = 'suspended' WHERE id = ${suspended.id}`
+        const idsOf = Effect.fnUntraced(function* (filter: Parameters<typeof repo.list>[0]) {
+          return (yield* repo.list(filter)).map(({ id }) => id)
+        })
+        const byStatus = { active, expired, revoked, suspended }
+        for (const [status, grant] of Object.entries(byStatus)) {
+          assert.deepStrictEqual(yield* idsOf({ peer, status: status as GrantStatus }), [grant.id], status)
+        }
+        assert.deepStrictEqual(yield* idsOf({ subjectUserId }), [active.id])
+        assert.deepStrictEqual(yield* idsOf({ peer, subjectUserId: UserId.make(randomUUID()) }), [])
+
+        // All of one instant, so the order within it must be total as well.
+        yield* sql`UPDATE federation_grants SET created_at = now() WHERE peer = ${peer} AND status <> 'revoked'`
+        const all = yield* idsOf({ peer })
+        assert.strictEqual(all.length, 4)
+        const pages: Array<GrantId> = []
+        let page = yield* repo.list({ peer, limit: 1 })
+        while (page[0] !== undefined) {
+          pages.push(page[0].id)
+          page = yield* repo.list({ peer, limit: 1, before: page[0].id })
+        }
+        assert.deepStrictEqual(pages, all)
+      })
+    )
+
+    it.effect("revokes once, and tells what lives on", () =>
+      Effect.gen(function* () {
+        const { grant, repo, serial } = yield* asked
+        const issued = certificate(serial)
+        assert.deepStrictEqual(yield* repo.recordIssued(issued, fingerprint()), { _tag: "Recorded" })
+        const first = yield* repo.revoke(grant.id, "left the company")
+        assert.deepStrictEqual(
+          [
+            first.alreadyRevoked,
+            first.liveCertificates,
+            first.grant.storedStatus,
+            first.grant.revocationReason
+          ],
+          [false, 1, "revoked", "left the company"]
+        )
+        assert.deepStrictEqual(first.lastNotAfter, issued.notAfter)
+        const second = yield* repo.revoke(grant.id, "another reason")
+        assert.deepStrictEqual(second, { ...first, alreadyRevoked: true })
+        assert.deepStrictEqual(yield* repo.find(grant.id), first.grant)
+      })
+    )
+
+    it.effect("keeps the whole certificate of an intent", () =>
+      Effect.gen(function* () {
+        const { intent, repo, serial } = yield* asked
+        const open = yield* recordOf(serial)
+        assert.deepStrictEqual(open, {
+          ...intent,
+          state: "intent",
+          notBefore: null,
+          fingerprintSha256: null,
+          fullChainPem: null,
+          errorCode: null,
+          revokedAtCa: null
+        })
+        const issued = certificate(serial)
+        const fingerprintSha256 = fingerprint()
+        yield* repo.recordIssued(issued, fingerprintSha256)
+        assert.deepStrictEqual(yield* recordOf(serial), {
+          ...intent,
+          state: "issued",
+          notBefore: issued.notBefore,
+          notAfter: issued.notAfter,
+          fingerprintSha256,
+          fullChainPem: issued.fullChainPem,
+          errorCode: null,
+          revokedAtCa: null
+        })
+        assert.deepStrictEqual(
+          (yield* repo.certificates({ grantId: intent.grantId })).map((one) => one.serial),
+          [serial]
+        )
+      })
+    )
+
+    it.effect("refuses a serial that was used before", () =>
+      Effect.gen(function* () {
+        const { intent, repo } = yield* asked
+        const error = yield* Effect.flip(repo.recordIntent(intent))
+        assert.strictEqual(error.code, "STORAGE_FAILED")
+        assert.strictEqual(
+          error.message,
+          'record the intent to issue: duplicate key value violates unique constraint "federation_certificates_pkey" (SQLSTATE 23505)'
+        )
+        assert.strictEqual(
+          error.remediation,
+          "look at the database's log and free space (df -h); the embedded one logs to postgres.log under MOSAIC_HOME"
+        )
+      })
+    )
+
+    it.effect("records no certificate without an intent, twice, or longer than its intent or grant", () =>
+      Effect.gen(function* () {
+        const { repo, serial } = yield* asked
+        const unknown = newSerial()
+        const missing = yield* Effect.flip(repo.recordIssued(certificate(unknown), fingerprint()))
+        assert.strictEqual(missing.code, "STORAGE_FAILED")
+        assert.include(missing.message, `record the certificate: serial ${unknown} has no open intent`)
+        const long = yield* Effect.flip(
+          repo.recordIssued(certificate(serial, after(hour * 3)), fingerprint())
+        )
+        assert.include(long.message, `serial ${serial} has no open intent that allows a certificate until`)
+        const print = fingerprint()
+        yield* repo.recordIssued(certificate(serial), print)
+        const twice = yield* Effect.flip(repo.recordIssued(certificate(serial), fingerprint()))
+        assert.include(twice.message, "has no open intent")
+        const other = yield* asked
+        const same = yield* Effect.flip(repo.recordIssued(certificate(other.serial), print))
+        assert.match(same.message, refusedBy("federation_certificates_fingerprint_sha256_key"))
+        assert.strictEqual((yield* recordOf(other.serial))?.state, "intent")
+      })
+    )
+
+    it.effect("withholds the certificate of a grant that ended in the meantime", () =>
+      Effect.gen(function* () {
+        const sql = yield* SqlClient
+        for (const status of ["revoked", "suspended", "expired"] as const) {
+          const { grant, repo, serial } = yield* asked
+          if (status === "revoked") yield* repo.revoke(grant.id, "over")
+          if (status === "suspended")
+            yield* sql`UPDATE federation_grants SET status = 'suspended' WHERE id = ${grant.id}`
+          if (status === "expired")
+            yield* sql`UPDATE federation_grants SET expires_at = now() WHERE id = ${grant.id}`
+          const issued =
+            status === "expired"
+              ? new IssuedCert({ ...certificate(serial), notAfter: after(-1000), notBefore: after(-2000) })
+              : certificate(serial)
+          if (status === "expired") {
+            yield* sql`UPDATE federation_certificates SET requested_at = requested_at - interval '1 hour' WHERE serial = ${serial}`
+          }
+          assert.deepStrictEqual(yield* repo.recordIssued(issued, fingerprint()), {
+            _tag: "GrantEnded",
+            status
+          })
+          const record = yield* recordOf(serial)
+          assert.deepStrictEqual(
+            [
+              record?.state,
+              record?.errorCode,
+              record?.fingerprintSha256,
+              record?.fullChainPem,
+              record?.notBefore
+            ],
+            ["withheld", "GRANT_ENDED_IN_FLIGHT", null, null, null]
+          )
+        }
+      })
+    )
+
+    it.effect("lets a revocation that is being committed win over an issuance in flight", () =>
+      Effect.gen(function* () {
+        const { grant, repo, serial } = yield* asked
+        const sql = yield* SqlClient
+        const revoked = yield* Deferred.make<void>()
+        const commit = yield* Deferred.make<void>()
+        const revoking = yield* sql
+          .withTransaction(
+            repo
+              .revoke(grant.id, "over")
+              .pipe(
+                Effect.andThen(Deferred.succeed(revoked, undefined)),
+                Effect.andThen(Deferred.await(commit))
+              )
+          )
+          .pipe(Effect.forkChild)
+        yield* Deferred.await(revoked)
+        const issuing = yield* Effect.forkChild(repo.recordIssued(certificate(serial), fingerprint()))
+        yield* somebodyWaits
+        // Nobody else sees the revocation yet, and still the issuance must not pass it.
+        assert.strictEqual((yield* repo.find(grant.id)).storedStatus, "active")
+        yield* Deferred.succeed(commit, undefined)
+        yield* Fiber.join(revoking)
+        assert.deepStrictEqual(yield* Fiber.join(issuing), { _tag: "GrantEnded", status: "revoked" })
+        assert.strictEqual((yield* recordOf(serial))?.state, "withheld")
+      })
+    )
+
+    it.effect("counts a certificate that is being recorded while the grant is revoked", () =>
+      Effect.gen(function* () {
+        const { grant, repo, serial } = yield* asked
+        const sql = yield* SqlClient
+        const recorded = yield* Deferred.make<void>()
+        const commit = yield* Deferred.make<void>()
+        const issuing = yield* sql
+          .withTransaction(
+            repo.recordIssued(certificate(serial), fingerprint()).pipe(
+              Effect.tap(() => Deferred.succeed(recorded, undefined)),
+              Effect.tap(() => Deferred.await(commit))
+            )
+          )
+          .pipe(Effect.forkChild)
+        yield* Deferred.await(recorded)
+        const revoking = yield* Effect.forkChild(repo.revoke(grant.id, "over"))
+        yield* somebodyWaits
+        yield* Deferred.succeed(commit, undefined)
+        assert.deepStrictEqual(yield* Fiber.join(issuing), { _tag: "Recorded" })
+        assert.strictEqual((yield* Fiber.join(revoking)).liveCertificates, 1)
+      })
+    )
+
+    it.effect("lets issuances of one grant pass each other", () =>
+      Effect.gen(function* () {
+        const { intent, repo, serial } = yield* asked
+        const sql = yield* SqlClient
+        const other = newSerial()
+        yield* repo.recordIntent({ ...intent, serial: other })
+        const recorded = yield* Deferred.make<void>()
+        const commit = yield* Deferred.make<void>()
+        const first = yield* sql
+          .withTransaction(
+            repo.recordIssued(certificate(serial), fingerprint()).pipe(
+              Effect.tap(() => Deferred.succeed(recorded, undefined)),
+              Effect.tap(() => Deferred.await(commit))
+            )
+          )
+          .pipe(Effect.forkChild)
+        yield* Deferred.await(recorded)
+        assert.deepStrictEqual(yield* repo.recordIssued(certificate(other), fingerprint()), {
+          _tag: "Recorded"
+        })
+        yield* Deferred.succeed(commit, undefined)
+        assert.deepStrictEqual(yield* Fiber.join(first), { _tag: "Recorded" })
+      })
+    )
+
+    it.effect("settles an intent, and overwrites no certainty by a guess", () =>
+      Effect.gen(function* () {
+        const settle = Effect.fnUntraced(function* (
+          ...outcomes: ReadonlyArray<Omit<IssuanceOutcome, "serial">>
+        ) {
+          const { repo, serial } = yield* asked
+          for (const outcome of outcomes) yield* repo.recordOutcome({ serial, ...outcome })
+          const record = yield* recordOf(serial)
+          return [record?.state, record?.errorCode, record?.revokedAtCa !== null]
+        })
+        const refused = { state: "refused", errorCode: "CA_FORBIDDEN", revokedAtCa: false } as const
+        const withheld = { state: "withheld", errorCode: "CERTIFICATE_WITHHELD", revokedAtCa: false } as const
+        const ambiguous = { state: "ambiguous", errorCode: "CA_TIMEOUT", revokedAtCa: false } as const
+        assert.deepStrictEqual(yield* settle(refused), ["refused", "CA_FORBIDDEN", false])
+        assert.deepStrictEqual(yield* settle(withheld), ["withheld", "CERTIFICATE_WITHHELD", false])
+        assert.deepStrictEqual(yield* settle(ambiguous), ["ambiguous", "CA_TIMEOUT", false])
+        assert.deepStrictEqual(yield* settle(ambiguous, { ...ambiguous, revokedAtCa: true }), [
+          "ambiguous",
+          "CA_TIMEOUT",
+          true
+        ])
+        assert.deepStrictEqual(yield* settle(ambiguous, withheld), [
+          "withheld",
+          "CERTIFICATE_WITHHELD",
+          false
+        ])
+        assert.deepStrictEqual(yield* settle(withheld, { ...ambiguous, revokedAtCa: true }), [
+          "withheld",
+          "CERTIFICATE_WITHHELD",
+          true
+        ])
+        assert.deepStrictEqual(yield* settle({ ...withheld, revokedAtCa: true }, withheld), [
+          "withheld",
+          "CERTIFICATE_WITHHELD",
+          true
+        ])
+        assert.deepStrictEqual(yield* settle(refused, ambiguous), ["refused", "CA_FORBIDDEN", false])
+      })
+    )
+
+    it.effect("takes an issued certificate back, but never says that it was not signed", () =>
+      Effect.gen(function* () {
+        const { repo, serial } = yield* asked
+        yield* repo.recordIssued(certificate(serial), fingerprint())
+        const outcome = { serial, errorCode: "STORAGE_UNAVAILABLE", revokedAtCa: true } as const
+        const lie = yield* Effect.flip(repo.recordOutcome({ ...outcome, state: "refused" }))
+        assert.strictEqual(lie.code, "STORAGE_FAILED")
+        assert.strictEqual(
+          lie.message,
+          `record the outcome: serial ${serial} has no record that may become refused`
+        )
+        yield* repo.recordOutcome({ ...outcome, state: "withheld" })
+        const record = yield* recordOf(serial)
+        assert.deepStrictEqual(
+          [record?.state, record?.fullChainPem, record?.fingerprintSha256],
+          ["withheld", null, null]
+        )
+        const unknown = yield* Effect.flip(
+          repo.recordOutcome({ ...outcome, serial: newSerial(), state: "withheld" })
+        )
+        assert.match(unknown.message, /has no record that may become withheld$/)
+      })
+    )
+
+    it.effect("cannot be made to hold a lie", () =>
+      Effect.gen(function* () {
+        const { grant, intent, repo, serial } = yield* asked
+        const sql = yield* SqlClient
+        const constraint = (error: { readonly reason: { readonly cause: unknown } }) =>
+          (error.reason.cause as { constraint?: string }).constraint
+        const certificates = "federation_certificates"
+        const grants = "federation_grants"
+        const lies = [
+          [
+            sql`UPDATE federation_certificates SET state = 'issued', settled_at = now() WHERE serial = ${serial}`,
+            `${certificates}_issued_has_a_certificate`
+          ],
+          [
+            sql`UPDATE federation_certificates SET state = 'refused', settled_at = now() WHERE serial = ${serial}`,
+            `${certificates}_failure_has_a_code`
+          ],
+          [
+            sql`UPDATE federation_certificates SET state = 'refused', error_code = 'X' WHERE serial = ${serial}`,
+            `${certificates}_intent_is_unsettled`
+          ],
+          [
+            sql`UPDATE federation_certificates SET not_after = requested_at WHERE serial = ${serial}`,
+            `${certificates}_validity`
+          ],
+          [
+            sql`UPDATE federation_certificates SET serial = '0' WHERE serial = ${serial}`,
+            `${certificates}_serial_check`
+          ],
+          [
+            sql`UPDATE federation_certificates SET state = 'perhaps', settled_at = now() WHERE serial = ${serial}`,
+            `${certificates}_state_check`
+          ],
+          [
+            sql`UPDATE federation_certificates SET csr_sha256 = 'AB' WHERE serial = ${serial}`,
+            `${certificates}_csr_sha256_check`
+          ],
+          [
+            sql`UPDATE federation_certificates SET subject_user_id = ${randomUUID()} WHERE serial = ${serial}`,
+            `${certificates}_of_the_grants_subject`
+          ],
+          [
+            sql`DELETE FROM federation_grants WHERE id = ${grant.id}`,
+            `${certificates}_of_the_grants_subject`
+          ],
+          [
+            sql`UPDATE federation_grants SET status = 'revoked' WHERE id = ${grant.id}`,
+            `${grants}_revoked_when_and_why`
+          ],
+          [
+            sql`UPDATE federation_grants SET revoked_at = now() WHERE id = ${grant.id}`,
+            `${grants}_revoked_when_and_why`
+          ],
+          [
+            sql`UPDATE federation_grants SET status = 'expired' WHERE id = ${grant.id}`,
+            `${grants}_status_check`
+          ],
+          [sql`UPDATE federation_grants SET peer = 'a b' WHERE id = ${grant.id}`, `${grants}_peer_check`],
+          [
+            sql`UPDATE federation_grants SET expires_at = 'infinity' WHERE id = ${grant.id}`,
+            `${grants}_expires_at_check`
+          ]
+        ] as const
+        for (const [lie, name] of lies) {
+          const error = yield* Effect.flip(lie)
+          assert.strictEqual(constraint(error), name)
+        }
+        const stranger = yield* Effect.flip(
+          repo.recordIntent({ ...intent, serial: newSerial(), subjectUserId: UserId.make(randomUUID()) })
+        )
+        assert.match(stranger.message, refusedBy(`${certificates}_of_the_grants_subject`))
+        yield* repo.revoke(grant.id, "over")
+        const undo = yield* Effect.flip(
+          sql`UPDATE federation_grants SET status = 'active', revoked_at = NULL, revocation_reason = NULL WHERE id = ${grant.id}`
+        )
+        assert.include(String(undo.reason.cause), `grant ${grant.id} is revoked, and a revocation is final`)
+      })
+    )
+
+    it.effect("says so where a row was changed by hand into what it cannot be", () =>
+      Effect.gen(function* () {
+        const repo = yield* GrantRepo
+        const sql = yield* SqlClient
+        const { id } = yield* repo.create(newGrant())
+        yield* sql`UPDATE federation_grants SET scopes = ARRAY['with "quotes"'] WHERE id = ${id}`
+        const error = yield* Effect.flip(repo.find(id))
+        assert.strictEqual(error.code, "STORAGE_FAILED")
+        assert.include(error.message, "find a grant: ")
+        assert.include(error.message, "scope-token")
+      })
+    )
+  })
+})
