@@ -34,6 +34,7 @@ import {
   startServer,
   stopServer
 } from "./internal/postgresServer.ts"
+import { enter, guardBlock, leave } from "./internal/postgresLocks.ts"
 import { codeOf } from "./internal/storageError.ts"
 import { mosaicHome } from "./MosaicHome.ts"
 
@@ -46,10 +47,6 @@ export interface EmbeddedConnection {
 }
 
 type StartError = EmbeddedPostgresUnavailable | EmbeddedPostgresFailed
-
-/** Every user holds this advisory lock shared; who gets it alone is the last one, and may stop the server. */
-const inUse = "pg_advisory_lock_shared(7236849, 0)"
-const leaveAndTryAlone = "pg_advisory_unlock_shared(7236849, 0), pg_try_advisory_lock(7236849, 0)"
 
 /** Long enough for the recovery after a crash. */
 const patienceMillis = 30_000
@@ -91,21 +88,42 @@ const openCluster = Effect.fnUntraced(function* (home: string) {
   return { paths, binaries, account, password, socketDirectory: directory } satisfies Cluster
 })
 
-const tryHold = Effect.fnUntraced(function* (cluster: Cluster) {
-  const scope = yield* Scope.make()
+const openSession = Effect.fnUntraced(function* (cluster: Cluster, applicationName: string) {
   const { path, ...login } = connectionOf(cluster)
   const socket = connect({ path })
-  const hold = PgConnection.make({
+  const connection = yield* PgConnection.make({
     ...login,
-    applicationName: "mosaic use",
+    applicationName,
     ssl: false,
     prepare: false,
     stream: () => socket
-  }).pipe(
-    Effect.tap((connection) => connection.query(`SELECT ${inUse}`)),
-    Effect.map((connection): Hold => ({ connection, socket, scope })),
-    Scope.provide(scope)
-  )
+  })
+  return { connection, socket }
+})
+
+/**
+ * The guard's session outlives this process inside the server. It is left by destroying the socket: to interrupt its
+ * statement, or to say goodbye, would end it.
+ */
+const startGuard = (cluster: Cluster, scope: Scope.Scope) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const { connection, socket } = yield* openSession(cluster, "mosaic guard")
+      yield* Scope.addFinalizer(
+        scope,
+        Effect.sync(() => socket.destroy())
+      )
+      yield* connection.query(guardBlock)
+    })
+  ).pipe(Effect.ignore, Effect.forkDetach)
+
+const tryHold = Effect.fnUntraced(function* (cluster: Cluster) {
+  const scope = yield* Scope.make()
+  const hold = Effect.gen(function* () {
+    const { connection, socket } = yield* openSession(cluster, "mosaic user")
+    if (yield* enter(connection)) yield* startGuard(cluster, scope)
+    return { connection, socket, scope } satisfies Hold
+  }).pipe(Scope.provide(scope))
   return yield* hold.pipe(Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause))))
 })
 
@@ -184,21 +202,18 @@ const acquire = Effect.fn("EmbeddedPostgres.acquire")(function* (
   }
 })
 
-/** Gives the lock back and stops the server if nobody else holds it. Newcomers wait for the lock, and then start anew. */
-const leave = Effect.fnUntraced(function* (cluster: Cluster, { connection, scope }: Hold) {
-  const alone = yield* connection.queryValues(`SELECT ${leaveAndTryAlone}`).pipe(
-    Effect.map(([row]) => row?.[1] === true),
-    Effect.orElseSucceed(() => false)
-  )
+/** Stops the server if nobody else is left. */
+const giveUp = Effect.fnUntraced(function* (cluster: Cluster, { connection, scope }: Hold) {
+  const alone = yield* leave(connection).pipe(Effect.orElseSucceed(() => false))
   if (alone) yield* stopServer(cluster.paths)
   yield* Scope.close(scope, Exit.void)
 })
 
 /** After a crash a server may be up that this process started and does not yet hold. */
 const release = Effect.fn("EmbeddedPostgres.release")(function* (cluster: Cluster, hold: Hold) {
-  if (!hold.socket.closed) return yield* leave(cluster, hold)
+  if (!hold.socket.closed) return yield* giveUp(cluster, hold)
   const again = yield* Effect.option(tryHold(cluster))
-  if (Option.isSome(again)) yield* leave(cluster, again.value)
+  if (Option.isSome(again)) yield* giveUp(cluster, again.value)
 })
 
 const closed = ({ socket }: Hold) =>

@@ -192,14 +192,37 @@ describe("EmbeddedPostgres", () => {
     })
   )
 
-  it.live("is taken over and stopped by the next command when its only user was killed", () =>
+  it.live("ends by itself when its only user was killed, and when the last of several was", () =>
     within(async (path) => {
       const only = server(at(path))
       await only.next()
       only.kill("SIGKILL")
-      await only.exited
+      await until(async () => (await serverPid(path)) === undefined)
+
+      const [starter, other] = [server(at(path)), server(at(path))]
+      await Promise.all([starter.next(), other.next()])
+      // Whoever of the two brought the guard: it stays when its bringer goes.
+      starter.write("end")
+      assertDone(await starter.exited)
+      other.write("find")
+      assert.strictEqual((await other.next()).found, 3)
+      other.kill("SIGKILL")
+      await until(async () => (await serverPid(path)) === undefined)
       assertDone(await command(at(path)).exited)
-      await assertStopped(path)
+    })
+  )
+
+  it.live("is taken over when its only user was killed", () =>
+    within(async (path) => {
+      for (let round = 0; round < 5; round++) {
+        const only = server(at(path))
+        await only.next()
+        const next = command(at(path))
+        await delay(round * 40)
+        only.kill("SIGKILL")
+        assertDone(await next.exited)
+        await until(async () => (await serverPid(path)) === undefined)
+      }
     })
   )
 

