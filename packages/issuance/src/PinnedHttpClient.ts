@@ -374,6 +374,10 @@ const make = Effect.fnUntraced(function* (
     request: PinnedRequest
   ): Effect.fn.Return<PinnedResponse, TransportError> {
     if (!request.path.startsWith("/")) return yield* Effect.die(new Error("path does not begin with a slash"))
+    yield* Effect.annotateCurrentSpan({
+      "http.request.method": request.method,
+      "url.path": request.path.split("?", 1)[0]
+    })
     const exchange: Exchange = { started: undefined, refusal: undefined }
     const options: ExchangeOptions = { exchange }
     return yield* exchangeOnce(request, exchange).pipe(

@@ -17,11 +17,7 @@ export interface ReceivedRequest {
 }
 
 /** What the server does with a request that it has read to its end. */
-export type Behaviour = (
-  response: ServerResponse,
-  request: ReceivedRequest,
-  count: number
-) => void
+export type Behaviour = (response: ServerResponse, request: ReceivedRequest, count: number) => void
 
 export interface HostileServer {
   readonly port: number
@@ -120,15 +116,24 @@ const serve = (
     ({ close }) => Effect.sync(close)
   ).pipe(Effect.map(({ handle }) => handle))
 
+export interface HostileTlsServer extends HostileServer {
+  /** Shows another certificate to whoever connects from now on. */
+  readonly present: (identity: ServerIdentity) => void
+}
+
 /** TLS that is as good as `tls` says; the behaviour begins once a request is read. */
-export const makeTlsServer = (
+export const makeTlsServer = Effect.fnUntraced(function* (
   identity: ServerIdentity,
   behaviour: Behaviour,
   tls: Omit<ServerOptions, "key" | "cert"> = {}
-) =>
-  Effect.suspend(() =>
-    serve(createHttpsServer({ ...tls, ...identity }), { connectionEvent: "secureConnection", behaviour })
-  )
+) {
+  const server = createHttpsServer({ ...tls, ...identity })
+  const handle = yield* serve(server, { connectionEvent: "secureConnection", behaviour })
+  return {
+    ...handle,
+    present: (next) => server.setSecureContext({ ...tls, ...next })
+  }
+})
 
 export const makePlainHttpServer = Effect.suspend(() =>
   serve(createHttpServer(), { connectionEvent: "connection", behaviour: json(200, {}) })
