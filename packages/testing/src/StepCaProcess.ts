@@ -1,0 +1,366 @@
+/**
+ * A real step-ca on a loopback port, set up by `infra/step-ca/init.sh` as it runs natively, and ended with its scope. By
+ * default its state is temporary and goes with it. What is asked of the CA is left to the callers.
+ */
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync
+} from "node:fs"
+import { get } from "node:https"
+import { createServer, type AddressInfo } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { Context, Effect, Exit, Layer, Schema, type Scope } from "effect"
+import type { JWK } from "jose"
+import { pause } from "./internal/pause.ts"
+import { runCommand } from "./internal/runCommand.ts"
+import { supervise, type Supervised } from "./internal/supervised.ts"
+import { publicHalf } from "./ProvisionerKeys.ts"
+import { stepTools, type StepToolsMissing, type StepToolUnusable } from "./StepTools.ts"
+
+export interface StepCaOptions {
+  /** Directory of the CA's state, which is kept. Without it: a temporary one. */
+  readonly stepPath?: string
+  /** Default: the port it had before, else a free one. */
+  readonly port?: number
+  /** Name of the provisioner that signs grants; default `mosaic-fed`. */
+  readonly provisioner?: string
+  /** A private JWK of any accepted kind, in place of the P-256 key that the first boot would make. */
+  readonly provisionerKey?: JWK
+  /** Durations as init.sh reads them, such as `2s`, `1h30m`; default `5m`, `24h`, `24h`. */
+  readonly lifetimes?: { readonly min: string; readonly default: string; readonly max: string }
+  /** Text of a template in place of `templates/federation.tpl`. */
+  readonly federationTemplate?: string
+  /** Further variables for init.sh, such as `STEP_CA_DNS` or `MOSAIC_OID_ARC`. */
+  readonly env?: Readonly<Record<string, string>>
+}
+
+export class StepCaFailed extends Schema.TaggedError<StepCaFailed>()("StepCaFailed", {
+  doing: Schema.String,
+  /** The last lines of what init.sh or step-ca wrote. */
+  output: Schema.String,
+  logPath: Schema.String
+}) {
+  override get message() {
+    return `${this.doing} failed; its last words:\n${this.output}\nAll of them: ${this.logPath}`
+  }
+}
+
+export type StepCaProcessError = StepCaFailed | StepToolUnusable | StepToolsMissing
+
+/** Where a provisioner's private key lies, and what opens it. */
+export interface ProvisionerFiles {
+  readonly name: string
+  readonly keyPath: string
+  readonly passwordPath: string
+}
+
+export interface StepCaShape {
+  /** `https://127.0.0.1:PORT` */
+  readonly url: string
+  readonly port: number
+  readonly rootPath: string
+  readonly rootPem: string
+  readonly stepPath: string
+  readonly templatePath: string
+  readonly provisioner: ProvisionerFiles
+  readonly gatewayProvisioner: ProvisionerFiles
+  /** Everything that `IssuanceConfig` reads, to reach this CA. */
+  readonly environment: Readonly<Record<string, string>>
+  /** step-ca's own log. It holds tokens: step-ca logs them. */
+  readonly logPath: string
+  /** What init.sh said when it set the CA up. */
+  readonly setUpOutput: string
+  /** Undefined while it is stopped. */
+  readonly pid: () => number | undefined
+  readonly log: Effect.Effect<string>
+  /** Starts it again, on the same port, and waits until it answers. */
+  readonly start: Effect.Effect<void, StepCaFailed>
+  /** Ends it as an operator would, and waits until it has ended. */
+  readonly stop: Effect.Effect<void>
+  readonly kill9: Effect.Effect<void>
+}
+
+const infra = fileURLToPath(new URL("../../../infra/step-ca", import.meta.url))
+const initScript = join(infra, "init.sh")
+
+const gatewayProvisionerName = "mosaic-gateway"
+
+/** Listens on a loopback port for a moment, on any for 0; undefined where somebody else listens there. */
+const tryPort = (port: number) =>
+  Effect.callback<number | undefined>((resume) => {
+    const server = createServer()
+    server.once("error", () => resume(Effect.succeed(undefined)))
+    server.listen(port, "127.0.0.1", () => {
+      const { port: found } = server.address() as AddressInfo
+      server.close(() => resume(Effect.succeed(found)))
+    })
+  })
+
+const freePort = Effect.flatMap(tryPort(0), (port) =>
+  port === undefined ? Effect.die(new Error("127.0.0.1 has no free port")) : Effect.succeed(port)
+)
+
+const portBefore = (stepPath: string): number | undefined => {
+  const config = join(stepPath, "config", "ca.json")
+  if (!existsSync(config)) return undefined
+  const port = Number(/"address":\s*"[^"]*:(\d+)"/.exec(readFileSync(config, "utf8"))?.[1])
+  return port > 0 ? port : undefined
+}
+
+type Answer = "ours" | "another's" | "none"
+
+/** Whether a CA with this root answers on the port, somebody else, or nobody. */
+const answer = (port: number, rootPem: string) =>
+  Effect.callback<Answer>((resume) => {
+    const request = get({
+      host: "127.0.0.1",
+      port,
+      path: "/health",
+      ca: rootPem,
+      agent: false,
+      timeout: 2_000
+    })
+    request.once("response", (response) => {
+      response.resume()
+      resume(Effect.succeed(response.statusCode === 200 ? "ours" : "none"))
+    })
+    request.once("timeout", () => resume(Effect.succeed("another's")))
+    request.once("error", ({ code }: NodeJS.ErrnoException) => {
+      const isSpeech = code !== undefined && /^(?:UNABLE_|SELF_SIGNED_|DEPTH_ZERO_|CERT_|ERR_)/.test(code)
+      resume(Effect.succeed(isSpeech ? "another's" : "none"))
+    })
+    return Effect.sync(() => request.destroy())
+  })
+
+const lastLines = (text: string) => text.trim().split("\n").slice(-12).join("\n")
+
+const readLog = (path: string) => (existsSync(path) ? readFileSync(path, "utf8") : "")
+
+const startTimeoutMillis = 30_000
+
+/**
+ * step-ca 0.30.2 neither ends nor says anything when it cannot listen: it stops between these two lines of its log,
+ * which are a few milliseconds apart otherwise.
+ */
+const beforeListening = /X\.509 Root Fingerprint/
+const listening = /Serving HTTPS/
+const listenTimeoutMillis = 5_000
+
+/** The files that a test's own settings need beside the CA. */
+const writeSettings = (base: string, options: StepCaOptions) => {
+  const env: Record<string, string> = {}
+  const environment: Record<string, string> = {}
+  const { federationTemplate, lifetimes, provisionerKey } = options
+  if (lifetimes !== undefined) {
+    const durations = {
+      MOSAIC_CERT_MIN: lifetimes.min,
+      MOSAIC_CERT_DEFAULT: lifetimes.default,
+      MOSAIC_CERT_MAX: lifetimes.max
+    }
+    Object.assign(env, durations)
+    Object.assign(environment, durations)
+  }
+  if (options.env?.["MOSAIC_OID_ARC"] !== undefined) {
+    environment["MOSAIC_OID_ARC"] = options.env["MOSAIC_OID_ARC"]
+  }
+  if (federationTemplate !== undefined) {
+    const directory = join(base, "template-sources")
+    mkdirSync(directory, { recursive: true })
+    writeFileSync(join(directory, "federation.tpl"), federationTemplate)
+    copyFileSync(join(infra, "templates", "gateway.tpl"), join(directory, "gateway.tpl"))
+    env["MOSAIC_TEMPLATE_DIR"] = directory
+  }
+  if (provisionerKey !== undefined) {
+    const isSymmetric = provisionerKey.kty === "oct"
+    const publicPath = join(base, "provisioner.pub.json")
+    writeFileSync(publicPath, JSON.stringify(isSymmetric ? provisionerKey : publicHalf(provisionerKey)), {
+      mode: 0o600
+    })
+    writeFileSync(join(base, "provisioner.json"), JSON.stringify(provisionerKey), { mode: 0o600 })
+    writeFileSync(join(base, "provisioner.password"), "unused: the key is a plain JWK", { mode: 0o600 })
+    env["MOSAIC_PROVISIONER_JWK_FILE"] = publicPath
+    if (isSymmetric) {
+      env["STEP_CA_ALLOW_SYMMETRIC_KEY"] = "true"
+      environment["STEP_CA_ALLOW_SYMMETRIC_KEY"] = "true"
+    }
+  }
+  return { env, environment }
+}
+
+interface Home {
+  /** Holds the CA's state and what belongs to this run. */
+  readonly base: string
+  readonly stepPath: string
+  keep: boolean
+}
+
+const acquireHome = (options: StepCaOptions) =>
+  Effect.acquireRelease(
+    Effect.sync((): Home => {
+      if (options.stepPath !== undefined) {
+        mkdirSync(options.stepPath, { recursive: true, mode: 0o700 })
+        return { base: options.stepPath, stepPath: options.stepPath, keep: true }
+      }
+      const base = mkdtempSync(join(tmpdir(), "mosaic-step-ca-"))
+      return { base, stepPath: join(base, "step"), keep: false }
+    }),
+    (home, exit) =>
+      Effect.sync(() => {
+        if (!home.keep && Exit.isSuccess(exit)) rmSync(home.base, { recursive: true, force: true })
+      })
+  )
+
+/** Finds or builds step-ca, sets up its state and starts it; ready when this returns. */
+const make = Effect.fn("StepCaProcess.make")(function* (
+  options: StepCaOptions = {}
+): Effect.fn.Return<StepCaShape, StepCaProcessError, Scope.Scope> {
+  const tools = yield* stepTools()
+  const home = yield* acquireHome(options)
+  const { base, stepPath } = home
+  const logPath = join(base, "step-ca.log")
+  const settings = writeSettings(base, options)
+  const provisionerName = options.provisioner ?? "mosaic-fed"
+  const env = {
+    PATH: process.env["PATH"] ?? "",
+    HOME: base,
+    STEPPATH: stepPath,
+    STEP_CA_BIN: tools.stepCa.path,
+    STEP_BIN: tools.step.path,
+    JQ_BIN: tools.jq.path,
+    STEP_CA_PROVISIONER: provisionerName,
+    ...settings.env,
+    ...options.env
+  }
+
+  const failed = (doing: string, output: string, path: string) => {
+    home.keep = true
+    return new StepCaFailed({ doing, output: lastLines(output), logPath: path })
+  }
+
+  const setUp = Effect.fnUntraced(function* (port: number) {
+    const ended = yield* runCommand({
+      file: "sh",
+      args: [initScript, "init"],
+      cwd: base,
+      env: { ...env, STEP_CA_ADDRESS: `127.0.0.1:${port}` }
+    })
+    const output = ended.stdout + ended.stderr
+    if (ended.code === 0) return output
+    const path = join(base, "init.log")
+    writeFileSync(path, output)
+    return yield* failed(`${initScript} init`, output, path)
+  })
+
+  let server: Supervised | undefined
+
+  /** The port was free a moment ago at best; where it is not, that shows here. */
+  const boot = Effect.fnUntraced(function* (port: number) {
+    if ((yield* tryPort(port)) === undefined) return "port taken"
+    const seen = readLog(logPath).length
+    const started = yield* supervise({ file: "sh", args: [initScript, "start"], cwd: base, env, logPath })
+    server = started
+    const rootPem = readFileSync(join(stepPath, "certs", "root_ca.crt"), "utf8")
+    const deadline = Date.now() + startTimeoutMillis
+    let listenBy = deadline
+    while (started.isRunning() && Date.now() < deadline) {
+      const heard = yield* answer(port, rootPem)
+      if (heard === "ours") return "ready"
+      const said = readLog(logPath).slice(seen)
+      if (listenBy === deadline && beforeListening.test(said)) listenBy = Date.now() + listenTimeoutMillis
+      if ((heard === "another's" || Date.now() > listenBy) && !listening.test(said)) {
+        yield* started.end("SIGKILL")
+        return "port taken"
+      }
+      yield* pause(10)
+    }
+    yield* started.end("SIGKILL")
+    return yield* failed("step-ca", readLog(logPath).slice(seen), logPath)
+  })
+
+  const end = (signal: "SIGTERM" | "SIGKILL") =>
+    Effect.suspend(() => server?.end(signal) ?? Effect.void).pipe(Effect.uninterruptible)
+
+  yield* Effect.addFinalizer(() => end("SIGTERM"))
+
+  const portTaken = (port: number) =>
+    failed("step-ca", `port ${port} of 127.0.0.1 is taken by another program`, logPath)
+
+  const open = Effect.fnUntraced(function* (firstPort: number) {
+    const attempts = options.port === undefined ? 5 : 1
+    let port = firstPort
+    for (let attempt = 1; attempt <= attempts; attempt += 1) {
+      const setUpOutput = yield* setUp(port)
+      if ((yield* boot(port)) === "ready") return { port, setUpOutput }
+      if (attempt < attempts) port = yield* freePort
+    }
+    return yield* portTaken(port)
+  })
+
+  const { port, setUpOutput } = yield* open(options.port ?? portBefore(stepPath) ?? (yield* freePort))
+  home.keep = options.stepPath !== undefined
+
+  const url = `https://127.0.0.1:${port}`
+  const rootPath = join(stepPath, "certs", "root_ca.crt")
+  const secrets = join(stepPath, "gateway")
+  const provisioner =
+    options.provisionerKey === undefined
+      ? {
+          name: provisionerName,
+          keyPath: join(secrets, "provisioner_key.jwe"),
+          passwordPath:
+            options.env?.["STEP_CA_PROVISIONER_PASSWORD_FILE"] ?? join(secrets, "provisioner_password")
+        }
+      : {
+          name: provisionerName,
+          keyPath: join(base, "provisioner.json"),
+          passwordPath: join(base, "provisioner.password")
+        }
+
+  return {
+    url,
+    port,
+    rootPath,
+    rootPem: readFileSync(rootPath, "utf8"),
+    stepPath,
+    templatePath: join(stepPath, "templates", "federation.tpl"),
+    provisioner,
+    gatewayProvisioner: {
+      name: gatewayProvisionerName,
+      keyPath: join(secrets, "gateway_provisioner_key.jwe"),
+      passwordPath: join(secrets, "gateway_provisioner_password")
+    },
+    environment: {
+      STEP_CA_URL: url,
+      STEP_CA_ROOT_CERT_PATH: rootPath,
+      STEP_CA_PROVISIONER: provisionerName,
+      STEP_CA_PROVISIONER_KEY_JSON_FILE: provisioner.keyPath,
+      STEP_CA_PROVISIONER_PASSWORD_FILE: provisioner.passwordPath,
+      ...settings.environment
+    },
+    logPath,
+    setUpOutput,
+    pid: () => (server?.isRunning() === true ? server.pid : undefined),
+    log: Effect.sync(() => readLog(logPath)),
+    start: Effect.suspend(() =>
+      server?.isRunning() === true
+        ? Effect.void
+        : Effect.flatMap(boot(port), (booted) => (booted === "ready" ? Effect.void : portTaken(port)))
+    ),
+    stop: end("SIGTERM"),
+    kill9: end("SIGKILL")
+  }
+})
+
+export class StepCaProcess extends Context.Service<StepCaProcess, StepCaShape>()(
+  "@mosaic-federation/testing/StepCaProcess"
+) {
+  static readonly make = make
+  static readonly layer = (options: StepCaOptions = {}) => Layer.effect(StepCaProcess, make(options))
+}
