@@ -1,0 +1,118 @@
+/** Public keys as certificates and requests carry them: named for people, and held to the key policy. */
+import { createPublicKey, type KeyObject } from "node:crypto"
+import { Result } from "effect"
+import { expectChildren, readOid, readWhole, Tag } from "./DerReader.ts"
+
+export interface PublicKey {
+  /** The DER of SubjectPublicKeyInfo (RFC 5280 §4.1.2.7). */
+  readonly spki: Uint8Array
+  /** Such as `EC P-256`, `RSA 2048`, `Ed25519`. */
+  readonly description: string
+  readonly allowed: boolean
+  readonly key: KeyObject
+}
+
+/** What a person reads in a refusal, and `isAllowed` decides. */
+export const allowedKeys = "EC P-256, EC P-384, Ed25519, RSA of 2048 to 8192 bits"
+
+/** The names that OpenSSL gives to curves whose usual name is another one. */
+const curveNames: { readonly [name: string]: string } = {
+  prime256v1: "P-256",
+  secp384r1: "P-384",
+  secp521r1: "P-521"
+}
+
+/** Algorithms that this OpenSSL may not import but that a refusal can name. */
+const algorithmNames: { readonly [oid: string]: string } = {
+  "1.2.840.10040.4.1": "DSA",
+  "1.2.840.10045.2.1": "EC",
+  "1.2.840.10046.2.1": "X9.42 DH",
+  "1.2.840.113549.1.1.1": "RSA",
+  "1.2.840.113549.1.1.7": "RSA-OAEP",
+  "1.2.840.113549.1.1.10": "RSA-PSS",
+  "1.3.101.110": "X25519",
+  "1.3.101.111": "X448",
+  "1.3.101.112": "Ed25519",
+  "1.3.101.113": "Ed448",
+  "2.16.840.1.101.3.4.3.17": "ML-DSA-44",
+  "2.16.840.1.101.3.4.3.18": "ML-DSA-65",
+  "2.16.840.1.101.3.4.3.19": "ML-DSA-87"
+}
+
+const describe = (key: KeyObject, algorithm: string): string => {
+  const details = key.asymmetricKeyDetails
+  switch (key.asymmetricKeyType) {
+    case "ec": {
+      const curve = details?.namedCurve
+      return curve === undefined ? "EC with explicit parameters" : `EC ${curveNames[curve] ?? curve}`
+    }
+    case "rsa":
+      return `RSA ${details?.modulusLength ?? 0}`
+    case "rsa-pss":
+      return `RSA-PSS ${details?.modulusLength ?? 0}`
+    case "dsa":
+      return `DSA ${details?.modulusLength ?? 0}`
+    default:
+      return algorithmNames[algorithm] ?? `a key of algorithm ${algorithm}`
+  }
+}
+
+/** FIPS 186-5 §5.4: an odd public exponent of at least 2^16 + 1. */
+const saneExponent = (exponent: bigint | undefined) =>
+  exponent !== undefined && exponent >= 65_537n && exponent % 2n === 1n
+
+const isAllowed = (key: KeyObject): boolean => {
+  const details = key.asymmetricKeyDetails
+  switch (key.asymmetricKeyType) {
+    case "ec":
+      return details?.namedCurve === "prime256v1" || details?.namedCurve === "secp384r1"
+    case "ed25519":
+      return true
+    case "rsa": {
+      const bits = details?.modulusLength ?? 0
+      return bits >= 2048 && bits <= 8192 && saneExponent(details?.publicExponent)
+    }
+    default:
+      return false
+  }
+}
+
+export type PublicKeyFault =
+  | { readonly _tag: "NotAKey"; readonly message: string }
+  /** Its algorithm can be named, but the key cannot be imported. */
+  | { readonly _tag: "Unknown"; readonly description: string }
+
+/** 8192 bits take about 1,060 octets. */
+const mostOctets = 2_100
+
+export const readPublicKey = (spki: Uint8Array): Result.Result<PublicKey, PublicKeyFault> =>
+  Result.gen(function* () {
+    const notAKey = ({ message }: { readonly message: string }): PublicKeyFault => ({
+      _tag: "NotAKey",
+      message
+    })
+    const whole = yield* Result.mapError(readWhole(spki, Tag.sequence), notAKey)
+    const [identifier] = yield* Result.mapError(
+      expectChildren(whole, Tag.sequence, "subjectPublicKeyInfo"),
+      notAKey
+    )
+    const [oid] = yield* Result.mapError(expectChildren(identifier, Tag.sequence, "algorithm"), notAKey)
+    const algorithm = yield* Result.mapError(readOid(oid, "algorithm"), notAKey)
+    const name = algorithmNames[algorithm] ?? `a key of algorithm ${algorithm}`
+    if (spki.length > mostOctets)
+      return yield* Result.fail<PublicKeyFault>({
+        _tag: "Unknown",
+        description: `${name} of ${spki.length} octets`
+      })
+    const key = yield* Result.try({
+      try: () => createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" }),
+      catch: (): PublicKeyFault => ({ _tag: "Unknown", description: name })
+    })
+    const exponent = key.asymmetricKeyDetails?.publicExponent
+    const plain = describe(key, algorithm)
+    const description =
+      key.asymmetricKeyType === "rsa" && !saneExponent(exponent)
+        ? `${plain} with exponent ${String(exponent)}`
+        : plain
+    return { spki, description, allowed: isAllowed(key), key }
+  })
