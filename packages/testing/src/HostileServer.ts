@@ -6,7 +6,7 @@ import { createServer as createHttpServer, type IncomingMessage, type ServerResp
 import { createServer as createHttpsServer, type ServerOptions } from "node:https"
 import { type AddressInfo, createServer as createTcpServer, type Server, type Socket } from "node:net"
 import { gzipSync } from "node:zlib"
-import { Effect } from "effect"
+import { Effect, type Scope } from "effect"
 import type { ServerIdentity } from "./TestPki.ts"
 
 export interface ReceivedRequest {
@@ -126,7 +126,7 @@ export const makeTlsServer = Effect.fnUntraced(function* (
   identity: ServerIdentity,
   behaviour: Behaviour,
   tls: Omit<ServerOptions, "key" | "cert"> = {}
-) {
+): Effect.fn.Return<HostileTlsServer, never, Scope.Scope> {
   const server = createHttpsServer({ ...tls, ...identity })
   const handle = yield* serve(server, { connectionEvent: "secureConnection", behaviour })
   return {
