@@ -11,10 +11,30 @@ import {
 import * as CertificateRequest from "@mosaic-federation/x509/CertificateRequest"
 import { Result } from "effect"
 
-export type CsrError =
-  | CsrKeyRefused
-  | CsrMalformed
-  | CsrSanMismatch
-  | CsrSignatureInvalid
-  | CsrSubjectMismatch
-  | CsrTooLarge
+type CsrError = CsrKeyRefused | CsrMalformed | CsrSignatureInvalid | CsrTooLarge
+
+const toError = (fault: CertificateRequest.CsrFault): CsrError => {
+  switch (fault._tag) {
+    case "TooLarge":
+      return new CsrTooLarge({ size: fault.size, most: fault.most })
+    case "Malformed":
+      return new CsrMalformed({ problem: fault.problem })
+    case "SignatureInvalid":
+      return new CsrSignatureInvalid({ problem: fault.problem })
+    case "KeyRefused":
+      return new CsrKeyRefused({ found: fault.found, allowed: fault.allowed })
+  }
+}
+
+export const readCsr = (pem: string): Result.Result<CertificateRequest.CertificateRequest, CsrError> =>
+  Result.mapError(CertificateRequest.parse(pem), toError)
+
+export const checkRequestedNames = (
+  csr: CertificateRequest.CertificateRequest,
+  grantId: GrantId
+): Result.Result<void, CsrSubjectMismatch | CsrSanMismatch> =>
+  Result.mapError(CertificateRequest.checkAgainstGrant(csr, { grantId }), ({ _tag, expected, found }) =>
+    _tag === "SubjectContradictsGrant"
+      ? new CsrSubjectMismatch({ expected, found })
+      : new CsrSanMismatch({ expected, found })
+  )

@@ -10,7 +10,7 @@ import {
   EmbeddedPostgresFailed,
   type EmbeddedPostgresUnavailable
 } from "@mosaic-federation/domain/StorageErrors"
-import { Context, Effect, Exit, Layer, Option, type Redacted, Result, Scope } from "effect"
+import { Context, Effect, Exit, Layer, Option, type Redacted, Result, Schedule, Scope } from "effect"
 import type { SqlError } from "effect/sql/SqlError"
 import { checkAccount, type PostgresAccount } from "./internal/postgresAccount.ts"
 import { postgresBinaries, type PostgresBinaries } from "./internal/postgresBinaries.ts"
@@ -78,7 +78,7 @@ const openCluster = Effect.fnUntraced(function* (home: string) {
   const paths = clusterPaths(home)
   const account = yield* ensureCluster(binaries, paths)
   const password = yield* readPassword(paths)
-  // A server that was started with another TMPDIR tells where it listens.
+  // A server that runs tells where it listens: the home may have been moved under it, or be the same by another path.
   const running = yield* readPostmaster(paths)
   const directory =
     running?.socketDirectory !== undefined && serverIsRunning(paths, running.pid)
@@ -241,18 +241,20 @@ export class EmbeddedPostgres extends Context.Service<
         hold = yield* Effect.acquireRelease(acquire(cluster), () =>
           Effect.suspend(() => release(cluster, hold))
         )
+        const again = acquire(cluster).pipe(
+          Effect.tapError((error) =>
+            Effect.logError("the embedded PostgreSQL does not come back", error.message)
+          ),
+          Effect.retry(Schedule.spaced("5 seconds"))
+        )
         const watch = Effect.gen(function* () {
           while (true) {
             yield* closed(hold)
             yield* Effect.logWarning("the embedded PostgreSQL ended unexpectedly and is started again")
-            hold = yield* acquire(cluster)
+            hold = yield* again
           }
         })
-        yield* watch.pipe(
-          Effect.tapError((error) => Effect.logError("the embedded PostgreSQL is gone", error.message)),
-          Effect.ignore,
-          Effect.forkScoped
-        )
+        yield* Effect.forkScoped(watch)
         return EmbeddedPostgres.of({ connection: connectionOf(cluster) })
       })
     )

@@ -100,16 +100,14 @@ export class Issuance extends Context.Service<
 
       /** The error that led here is the one to tell; where its record fails, the intent on record still says the truth. */
       const recordOutcome = (outcome: IssuanceOutcome) =>
-        grants
-          .recordOutcome(outcome)
-          .pipe(
-            Effect.catch((error) =>
-              Effect.logError("outcome not recorded, the intent stays open", {
-                serial: outcome.serial,
-                code: error.code
-              })
-            )
+        grants.recordOutcome(outcome).pipe(
+          Effect.catch((error) =>
+            Effect.logError("outcome not recorded, the intent stays open", {
+              serial: outcome.serial,
+              code: error.code
+            })
           )
+        )
 
       /** The CA may have signed, and nobody holds the certificate: after this its serial is dead or on record as ambiguous. */
       const settleLost = Effect.fn("Issuance.settleLost")(function* (

@@ -208,12 +208,14 @@ const algorithmOf = (jwk: JsonObject): Result.Result<SigningAlgorithm, Provision
   return Result.flatMap(byKind(), (algorithm) => {
     const stated = jwk["alg"]
     if (stated !== undefined && stated !== algorithm && !(algorithm === "EdDSA" && stated === "Ed25519")) {
-      return unsupported(`"alg" ${String(stated)} for a key with ${describe(jwk)}, which signs ${algorithm},`)
+      return unsupported(
+        `"alg" ${JSON.stringify(stated)} for a key with ${describe(jwk)}, which signs ${algorithm},`
+      )
     }
     const use = jwk["use"]
     return use === undefined || use === "sig"
       ? Result.succeed(algorithm)
-      : unsupported(`"use" ${String(use)}, not sig,`)
+      : unsupported(`"use" ${JSON.stringify(use)}, not sig,`)
   })
 }
 

@@ -53,7 +53,11 @@ const Provisioners = Schema.Struct({
     Schema.Struct({
       type: Schema.String,
       name: Schema.String,
-      key: Schema.optionalKey(Schema.Record(Schema.String, Schema.Unknown))
+      key: Schema.optionalKey(
+        Schema.StructWithRest(Schema.Struct({ kid: Schema.optionalKey(Schema.String) }), [
+          Schema.Record(Schema.String, Schema.Unknown)
+        ])
+      )
     })
   ),
   nextCursor: Schema.optionalKey(Schema.String)
@@ -102,7 +106,7 @@ const serverIdentity = (caUrl: URL, roots: ReadonlyArray<string>) =>
     return Effect.sync(() => socket.destroy())
   }).pipe(Effect.timeoutOption("3 seconds"), Effect.map(Option.flatten))
 
-const kidOf = (provisioner: Provisioner) => String(provisioner.key?.["kid"] ?? "none")
+const kidOf = (provisioner: Provisioner) => provisioner.key?.kid ?? "none"
 
 const quoted = (names: ReadonlyArray<string>) =>
   names.length === 0 ? "none" : [...new Set(names)].join(", ")

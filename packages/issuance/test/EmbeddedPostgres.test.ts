@@ -314,7 +314,7 @@ describe("EmbeddedPostgres", () => {
 
   const short = (path: string) => {
     const name = createHash("sha256").update(join(path, "postgres/17")).digest("hex").slice(0, 16)
-    return join(tmpdir(), `mosaic-${process.getuid?.()}-${name}`)
+    return join("/tmp", `mosaic-${process.getuid?.()}-${name}`)
   }
 
   it.live("puts its socket into a short private directory when the home's path is long", () =>
@@ -343,12 +343,30 @@ describe("EmbeddedPostgres", () => {
       const linked = await failure(command(at(long)).exited)
       assert.include(linked.message, `${short(long)} is not a directory`)
       await rm(short(long))
-      if (!isRoot) return
+    })
+  )
+
+  it.live.runIf(isRoot)("refuses a socket directory of somebody else", () =>
+    within(async (path) => {
+      const long = join(path, "z".repeat(120))
       await mkdir(short(long), { mode: 0o700 })
       await chown(short(long), 65_534, 65_534)
-      const foreign = await failure(command(at(long)).exited)
-      assert.include(foreign.message, `${short(long)} belongs to uid 65534, not 0`)
+      const { message } = await failure(command(at(long)).exited)
+      assert.strictEqual(message, `${short(long)} belongs to uid 65534, not 0; remove it`)
       await rm(short(long), { recursive: true })
+    })
+  )
+
+  it.live.runIf(isRoot)("refuses an ordinary user a cluster of somebody else", () =>
+    within(async (path) => {
+      assertDone(await command(at(path)).exited)
+      for (const directory of ["", "postgres", "postgres/17"]) await chmod(join(path, directory), 0o755)
+      const { code, message } = await failure(command({ ...at(path), uid: 65_534 }).exited)
+      assert.strictEqual(code, "EMBEDDED_POSTGRES_UNAVAILABLE")
+      assert.strictEqual(
+        message,
+        `${join(path, "postgres/17")}: the data belong to uid 0, and this process is uid 65534`
+      )
     })
   )
 
@@ -391,9 +409,8 @@ describe("EmbeddedPostgres", () => {
     })
   )
 
-  it.live("runs as an ordinary user, and under a number without a name", () =>
+  it.live.runIf(isRoot)("runs as an ordinary user, and under a number without a name", () =>
     within(async (path) => {
-      if (!isRoot) return assertDone(await command(at(path)).exited)
       await chmod(path, 0o711)
       for (const uid of [65_534, 54_321]) {
         const own = join(path, String(uid))
@@ -413,31 +430,31 @@ describe("EmbeddedPostgres", () => {
     return join(path, "bin")
   }
 
-  it.live("runs as an unprivileged user where root has no user namespace, if that one reaches the data", () =>
-    within(async (path) => {
-      const PATH = await bare(path)
-      await chmod(path, 0o755)
-      const own = join(path, "home")
-      const program = server(at(own, { PATH }))
-      const first = await program.next()
-      if (!isRoot) return assert.isString(first.up)
-      assert.isString(first.up, JSON.stringify(first))
-      const { uid } = await stat(join(own, "postgres/17/data"))
-      assert.notStrictEqual(uid, 0)
-      assert.strictEqual((await stat(join(own, "postgres/17/password"))).uid, 0)
-      assert.strictEqual((await stat(`/proc/${await serverPid(own)}`)).uid, uid)
-      // With unshare back the cluster stays its owner's.
-      assertDone(await command(at(own)).exited)
-      program.write("end")
-      assertDone(await program.exited)
-      assertDone(await command(at(own)).exited)
-      await assertStopped(own)
-    })
+  it.live.runIf(isRoot)(
+    "runs as an unprivileged user where root has no user namespace, if that one reaches the data",
+    () =>
+      within(async (path) => {
+        const PATH = await bare(path)
+        await chmod(path, 0o755)
+        const own = join(path, "home")
+        const program = server(at(own, { PATH }))
+        const first = await program.next()
+        assert.isString(first.up, JSON.stringify(first))
+        const { uid } = await stat(join(own, "postgres/17/data"))
+        assert.notStrictEqual(uid, 0)
+        assert.strictEqual((await stat(join(own, "postgres/17/password"))).uid, 0)
+        assert.strictEqual((await stat(`/proc/${await serverPid(own)}`)).uid, uid)
+        // With unshare back the cluster stays its owner's.
+        assertDone(await command(at(own)).exited)
+        program.write("end")
+        assertDone(await program.exited)
+        assertDone(await command(at(own)).exited)
+        await assertStopped(own)
+      })
   )
 
-  it.live("names the way out where root has neither", () =>
+  it.live.runIf(isRoot)("names the way out where root has neither", () =>
     within(async (path) => {
-      if (!isRoot) return
       const PATH = await bare(path)
       const { code, message, remediation } = await failure(command(at(join(path, "home"), { PATH })).exited)
       assert.strictEqual(code, "EMBEDDED_POSTGRES_UNAVAILABLE")

@@ -7,13 +7,13 @@ export type ProvisionerKeyKind = "ES256" | "ES384" | "EdDSA" | "RS256" | "HS256"
 const privateJwk = (kind: ProvisionerKeyKind): JWK => {
   switch (kind) {
     case "ES256":
-      return generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey.export({ format: "jwk" }) as JWK
+      return generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey.export({ format: "jwk" })
     case "ES384":
-      return generateKeyPairSync("ec", { namedCurve: "P-384" }).privateKey.export({ format: "jwk" }) as JWK
+      return generateKeyPairSync("ec", { namedCurve: "P-384" }).privateKey.export({ format: "jwk" })
     case "EdDSA":
-      return generateKeyPairSync("ed25519").privateKey.export({ format: "jwk" }) as JWK
+      return generateKeyPairSync("ed25519").privateKey.export({ format: "jwk" })
     case "RS256":
-      return generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey.export({ format: "jwk" }) as JWK
+      return generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey.export({ format: "jwk" })
     case "HS256":
       return { kty: "oct", k: randomBytes(32).toString("base64url") }
   }

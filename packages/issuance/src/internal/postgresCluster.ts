@@ -4,8 +4,19 @@
  */
 import { randomBytes, randomUUID, createHash } from "node:crypto"
 import { constants } from "node:fs"
-import { chmod, chown, lstat, mkdir, open, readFile, readdir, rename, rm, writeFile } from "node:fs/promises"
-import { tmpdir } from "node:os"
+import {
+  appendFile,
+  chmod,
+  chown,
+  lstat,
+  mkdir,
+  open,
+  readFile,
+  readdir,
+  rename,
+  rm,
+  writeFile
+} from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { EmbeddedPostgresFailed, EmbeddedPostgresUnavailable } from "@mosaic-federation/domain/StorageErrors"
 import { Effect, Redacted, Result } from "effect"
@@ -74,13 +85,12 @@ export const socketPath = (directory: string): string => join(directory, ".s.PGS
 
 const fits = (directory: string) => Buffer.byteLength(socketPath(directory)) <= longestSocketPath
 
-/** Inside the cluster, or where that path is too long one in the temporary directory, the same for the same cluster. */
+/** Inside the cluster, or where that path is too long one in /tmp: for every process the same, whatever its TMPDIR. */
 export const socketDirectory = (paths: ClusterPaths, owner: Owner): string => {
   const inside = join(paths.cluster, "run")
   if (fits(inside)) return inside
   const name = `mosaic-${owner.uid}-${createHash("sha256").update(paths.cluster).digest("hex").slice(0, 16)}`
-  const inTmp = join(tmpdir(), name)
-  return fits(inTmp) ? inTmp : join("/tmp", name)
+  return join("/tmp", name)
 }
 
 /**
@@ -249,7 +259,13 @@ const initialiseAs = Effect.fnUntraced(function* (
       account.program(binaries.initdb, initdbArguments(data, password))
     )
     if (code !== 0) {
-      return yield* failed(paths, `initdb: ${stderr.split("\n").slice(0, 3).join("; ")}`)
+      // As much as the disk takes; the sentence that counts is in the error as well.
+      yield* Effect.promise(() =>
+        appendFile(paths.log, `${stderr}\n`, { mode: 0o600 }).catch(() => undefined)
+      )
+      const lines = stderr.split("\n")
+      const sentence = lines.find((line) => /\b(?:FATAL|PANIC|error):/.test(line)) ?? lines[0]
+      return yield* failed(paths, `initdb: ${sentence?.replace(/^.*?(?=FATAL:|PANIC:|error:)/, "")}`)
     }
     if (account.isOther)
       yield* attempt(paths, () => chown(password, process.getuid?.() ?? 0, process.getgid?.() ?? 0))
