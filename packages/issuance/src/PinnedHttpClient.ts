@@ -58,7 +58,7 @@ export interface PinnedRequest {
 }
 
 export interface PinnedResponse {
-  /** 2xx, 4xx or 5xx. */
+  /** 200 or more, and never a redirect. */
   readonly status: number
   /** Names in lower case. */
   readonly headers: { readonly [name: string]: string | undefined }
@@ -140,7 +140,7 @@ const pinnedConnector = (
     }),
     rejectUnauthorized: true,
     checkServerIdentity,
-    // Each connection is verified anew: a resumed session skips the host name and the dates.
+    // Each connection is verified whole: Node does not check the host name of a resumed session.
     maxCachedSessions: 0,
     allowH2: false,
     timeout: 0
@@ -226,11 +226,10 @@ const connectFailure = (
 
 /** Of a request that had begun to leave, before the head of an answer was there. */
 const headFailure = (origin: string, cause: unknown): TransportError => {
-  if (codeOf(cause) === "UND_ERR_HEADERS_OVERFLOW") {
-    return new CaResponseTooLarge({ origin, mostBytes: maxHeadBytes })
-  }
-  // Undici 8 sets no code on this one.
-  if (cause instanceof errors.HTTPParserError) {
+  const code = codeOf(cause)
+  if (code === "UND_ERR_HEADERS_OVERFLOW") return new CaResponseTooLarge({ origin, mostBytes: maxHeadBytes })
+  // Undici 8 sets no code on a parser's error.
+  if (cause instanceof errors.HTTPParserError || code === "UND_ERR_RES_CONTENT_LENGTH_MISMATCH") {
     return new CaResponseShape({ origin, problem: "the answer is not HTTP/1.1 (RFC 9112)" })
   }
   return new CaConnectionReset({ origin })

@@ -1,4 +1,4 @@
-import type { TransportError } from "@mosaic-federation/domain/TransportErrors"
+import { CaTimeout, TransportError } from "@mosaic-federation/domain/TransportErrors"
 import {
   type Behaviour,
   bodyInChunks,
@@ -23,7 +23,7 @@ import {
   notYetValid
 } from "@mosaic-federation/testing/TestPki"
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect } from "effect"
+import { Duration, Effect, Schema } from "effect"
 import {
   nothingWasSent,
   PinnedHttpClient,
@@ -524,6 +524,14 @@ describe("what fails after the request was sent", () => {
       "0.30.2 is tested"
     ],
     [
+      "two lengths of one body (RFC 9112 §6.3)",
+      raw("HTTP/1.1 201 Created", "content-length: 2", "content-length: 5", "", "{}xyz"),
+      {},
+      "CA_RESPONSE_SHAPE",
+      "ORIGIN: the answer is not HTTP/1.1 (RFC 9112)",
+      "0.30.2 is tested"
+    ],
+    [
       "a chunk without a size",
       raw("HTTP/1.1 201 Created", "transfer-encoding: chunked", "", "zz", "{}", ""),
       {},
@@ -565,6 +573,36 @@ describe("what fails after the request was sent", () => {
       assert.strictEqual(target.server.connections(), 0)
     })
   )
+})
+
+it("tells of each error of the union whether anything was sent", () => {
+  const origin = "https://localhost:9000"
+  const fields = {
+    origin,
+    reason: "R",
+    phase: "connect",
+    afterMillis: 1,
+    mostBytes: 1,
+    status: 200,
+    problem: "P"
+  }
+  const unsent = TransportError.members
+    .map((Member) => Schema.decodeUnknownSync(Member)({ _tag: Member.identifier, ...fields }))
+    .filter(nothingWasSent)
+  assert.deepStrictEqual(
+    unsent.map(({ _tag }) => _tag),
+    [
+      "CaConnectionRefused",
+      "CaUnreachable",
+      "CaNameNotResolved",
+      "CaIssuerUnknown",
+      "CaCertificateExpired",
+      "CaHostNameMismatch",
+      "CaTlsFailed",
+      "CaTimeout"
+    ]
+  )
+  assert.isFalse(nothingWasSent(new CaTimeout({ origin, phase: "answer", afterMillis: 1 })))
 })
 
 describe("what it returns", () => {
