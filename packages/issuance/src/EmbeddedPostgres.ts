@@ -96,6 +96,7 @@ const openSession = Effect.fnUntraced(function* (cluster: Cluster, applicationNa
     applicationName,
     ssl: false,
     prepare: false,
+    startupParameters: { lock_timeout: "5s" },
     stream: () => socket
   })
   return { connection, socket }
@@ -130,9 +131,9 @@ const tryHold = Effect.fnUntraced(function* (cluster: Cluster) {
 /** Nothing listens there. */
 const isAbsent = (error: SqlError) => ["ENOENT", "ECONNREFUSED"].includes(codeOf(error) ?? "")
 
-// PostgreSQL Appendix A: admin_shutdown, crash_shutdown, cannot_connect_now, too_many_connections. A ConnectionError
-// is a session that broke, as those of a server that stops or crashes do.
-const passes = new Set(["57P01", "57P02", "57P03", "53300"])
+// PostgreSQL Appendix A: admin_shutdown, crash_shutdown, cannot_connect_now, too_many_connections, lock_not_available
+// (somebody has taken long to stop it). A ConnectionError is a session that broke, as with a server that stops or crashes.
+const passes = new Set(["57P01", "57P02", "57P03", "53300", "55P03"])
 
 const isPassing = (error: SqlError) =>
   error.reason._tag === "ConnectionError" || passes.has(codeOf(error) ?? "")
@@ -158,6 +159,12 @@ const whyEnded = Effect.fnUntraced(function* (cluster: Cluster, pid: number) {
     `postgres: ${fatal?.replace(/^.*?(?=FATAL:|PANIC:)/, "") ?? "it ended without a word"}`
   )
 })
+
+/** Where it cannot even be started, the reason may be that its account can no longer be used. */
+const start = ({ account, binaries, paths, socketDirectory: directory }: Cluster) =>
+  startServer(account, binaries, paths, directory).pipe(
+    Effect.tapError(() => checkAccount(account, binaries, paths.data))
+  )
 
 /** Waits until the server says that it is ready, or that which was started has ended, or a quarter of a second. */
 const settle = Effect.fnUntraced(function* (cluster: Cluster, started: Started | undefined) {
@@ -196,7 +203,7 @@ const acquire = Effect.fn("EmbeddedPostgres.acquire")(function* (
     const isRunning = postmaster !== undefined && serverIsRunning(cluster.paths, postmaster.pid)
     if (started === undefined && !isRunning) {
       yield* privateDirectory(cluster.paths, cluster.socketDirectory, cluster.account.owner)
-      started = yield* startServer(cluster.account, cluster.binaries, cluster.paths, cluster.socketDirectory)
+      started = yield* start(cluster)
     }
     yield* settle(cluster, started)
   }

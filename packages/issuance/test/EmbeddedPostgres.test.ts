@@ -385,6 +385,14 @@ describe("EmbeddedPostgres", () => {
       await chmod(run, 0o750)
       const { message } = await failure(command(at(path)).exited)
       assert.strictEqual(message, `${run} has mode 750; others may have used it: chmod 700 ${run}`)
+      await chmod(run, 0o700)
+      const root = join(path, "postgres")
+      await chmod(root, 0o770)
+      const writable = await failure(command(at(path)).exited)
+      assert.strictEqual(
+        writable.message,
+        `${root} has mode 770, so others may write there: chmod go-w ${root}`
+      )
     })
   )
 
@@ -453,6 +461,18 @@ describe("EmbeddedPostgres", () => {
       })
   )
 
+  it.live.runIf(isRoot)("says so when the user namespace that a cluster was made in is gone", () =>
+    within(async (path) => {
+      assertDone(await command(at(path)).exited)
+      const { code, message } = await failure(command(at(path, { PATH: await bare(path) })).exited)
+      assert.strictEqual(code, "EMBEDDED_POSTGRES_UNAVAILABLE")
+      assert.strictEqual(
+        message,
+        "PostgreSQL cannot run in a user namespace (unshare --user): spawn unshare ENOENT"
+      )
+    })
+  )
+
   it.live.runIf(isRoot)("names the way out where root has neither", () =>
     within(async (path) => {
       const PATH = await bare(path)
@@ -460,7 +480,7 @@ describe("EmbeddedPostgres", () => {
       assert.strictEqual(code, "EMBEDDED_POSTGRES_UNAVAILABLE")
       assert.match(
         message,
-        /^PostgreSQL cannot run as a user namespace \(unshare --user\): .*ENOENT; PostgreSQL cannot run as uid \d+: /
+        /^PostgreSQL cannot run in a user namespace \(unshare --user\): .*ENOENT; PostgreSQL cannot run as uid \d+: /
       )
       assert.strictEqual(
         remediation,

@@ -16,7 +16,7 @@ export interface Owner {
 }
 
 export interface PostgresAccount {
-  /** Names it in an error. */
+  /** Completes "PostgreSQL cannot run" in an error. */
   readonly name: string
   /** Owner, as seen from here, of the files that PostgreSQL writes. */
   readonly owner: Owner
@@ -28,14 +28,14 @@ export interface PostgresAccount {
 const self = (): Owner => ({ uid: process.getuid?.() ?? -1, gid: process.getgid?.() ?? -1 })
 
 const asSelf = (): PostgresAccount => ({
-  name: "this user",
+  name: "as this user",
   owner: self(),
   isOther: false,
   program: (file, args) => ({ file, args })
 })
 
 const inNamespace = (inside: Owner): PostgresAccount => ({
-  name: "a user namespace (unshare --user)",
+  name: "in a user namespace (unshare --user)",
   owner: self(),
   isOther: false,
   program: (file, args) => ({
@@ -45,7 +45,7 @@ const inNamespace = (inside: Owner): PostgresAccount => ({
 })
 
 const asOther = (owner: Owner): PostgresAccount => ({
-  name: `uid ${owner.uid}`,
+  name: `as uid ${owner.uid}`,
   owner,
   isOther: true,
   program: (file, args) => ({ file, args, ...owner })
@@ -90,6 +90,6 @@ export const checkAccount = Effect.fnUntraced(function* (
   const { code, stderr } = yield* runProgram(account.program("sh", ["-c", script, "sh", postgres, directory]))
   if (code === 0) return
   return yield* new EmbeddedPostgresUnavailable({
-    reason: `PostgreSQL cannot run as ${account.name}: ${stderr.split("\n").at(-1) ?? `exit code ${code}`}`
+    reason: `PostgreSQL cannot run ${account.name}: ${stderr.split("\n").at(-1) ?? `exit code ${code}`}`
   })
 })

@@ -17,7 +17,7 @@ import {
   rm,
   writeFile
 } from "node:fs/promises"
-import { dirname, join } from "node:path"
+import { dirname, join, resolve } from "node:path"
 import { EmbeddedPostgresFailed, EmbeddedPostgresUnavailable } from "@mosaic-federation/domain/StorageErrors"
 import { Effect, Redacted, Result } from "effect"
 import {
@@ -37,7 +37,6 @@ const major = "17"
 export const superuser = "mosaic"
 
 export interface ClusterPaths {
-  readonly home: string
   readonly root: string
   readonly cluster: string
   readonly data: string
@@ -47,11 +46,10 @@ export interface ClusterPaths {
 }
 
 export const clusterPaths = (home: string): ClusterPaths => {
-  const root = join(home, "postgres")
+  const root = resolve(home, "postgres")
   const cluster = join(root, major)
   const data = join(cluster, "data")
   return {
-    home,
     root,
     cluster,
     data,
@@ -267,8 +265,9 @@ const initialiseAs = Effect.fnUntraced(function* (
       const sentence = lines.find((line) => /\b(?:FATAL|PANIC|error):/.test(line)) ?? lines[0]
       return yield* failed(paths, `initdb: ${sentence?.replace(/^.*?(?=FATAL:|PANIC:|error:)/, "")}`)
     }
-    if (account.isOther)
+    if (account.isOther) {
       yield* attempt(paths, () => chown(password, process.getuid?.() ?? 0, process.getgid?.() ?? 0))
+    }
     yield* publish(paths, staging)
   }).pipe(
     Effect.ensuring(
@@ -279,7 +278,7 @@ const initialiseAs = Effect.fnUntraced(function* (
 
 /** Both ends and what lies between. */
 const directoriesFrom = (first: string, last: string): ReadonlyArray<string> =>
-  first === last ? [last] : [...directoriesFrom(first, dirname(last)), last]
+  first === last || last === dirname(last) ? [last] : [...directoriesFrom(first, dirname(last)), last]
 
 /** Each of the accounts is tried; where none works, all of their reasons are told. */
 const initialise = Effect.fn("EmbeddedPostgres.initialise")(function* (
@@ -299,9 +298,21 @@ const initialise = Effect.fn("EmbeddedPostgres.initialise")(function* (
   return yield* new EmbeddedPostgresUnavailable({ reason: reasons.join("; ") })
 })
 
+/** Whoever may write into the directory could put a password and a socket of his own there. */
+const refuseWritable = Effect.fnUntraced(function* (paths: ClusterPaths, directory: string) {
+  const { mode } = yield* attempt(paths, () => lstat(directory))
+  if ((mode & 0o022) === 0) return
+  return yield* failed(
+    paths,
+    `${directory} has mode ${(mode & 0o7777).toString(8)}, so others may write there: chmod go-w ${directory}`
+  )
+})
+
 /** The account of the cluster, which is made first where there is none. */
 export const ensureCluster = Effect.fnUntraced(function* (binaries: PostgresBinaries, paths: ClusterPaths) {
   if (!(yield* exists(paths.cluster))) yield* initialise(binaries, paths)
+  yield* refuseWritable(paths, paths.root)
+  yield* refuseWritable(paths, paths.cluster)
   const { gid, uid } = yield* attempt(paths, () => lstat(paths.data))
   return yield* Effect.fromResult(
     Result.mapError(
