@@ -61,7 +61,8 @@ export interface ProvisionerFiles {
   readonly passwordPath: string
 }
 
-export interface StepCaShape {
+/** What anybody who uses a CA needs to know of it. */
+export interface StepCaFacts {
   /** `https://127.0.0.1:PORT` */
   readonly url: string
   readonly port: number
@@ -75,6 +76,10 @@ export interface StepCaShape {
   readonly environment: Readonly<Record<string, string>>
   /** step-ca's own log. It holds tokens: step-ca logs them. */
   readonly logPath: string
+}
+
+/** A CA that its owner can stop and start. */
+export interface StepCaShape extends StepCaFacts {
   /** What init.sh said when it set the CA up. */
   readonly setUpOutput: string
   /** Undefined while it is stopped. */
@@ -90,6 +95,7 @@ export interface StepCaShape {
 const infra = fileURLToPath(new URL("../../../infra/step-ca", import.meta.url))
 const initScript = join(infra, "init.sh")
 
+const provisionerName = "mosaic-fed"
 const gatewayProvisionerName = "mosaic-gateway"
 
 /** Listens on a loopback port for a moment, on any for 0; undefined where somebody else listens there. */
@@ -153,23 +159,22 @@ const beforeListening = /X\.509 Root Fingerprint/
 const listening = /Serving HTTPS/
 const listenTimeoutMillis = 5_000
 
-/** The files that a test's own settings need beside the CA. */
-const writeSettings = (base: string, options: StepCaOptions) => {
+/** The part of the options that both sides must agree on. */
+const settingsOf = ({ env, lifetimes, provisionerKey }: StepCaOptions): Record<string, string> => ({
+  ...(lifetimes === undefined
+    ? {}
+    : {
+        MOSAIC_CERT_MIN: lifetimes.min,
+        MOSAIC_CERT_DEFAULT: lifetimes.default,
+        MOSAIC_CERT_MAX: lifetimes.max
+      }),
+  ...(env?.["MOSAIC_OID_ARC"] === undefined ? {} : { MOSAIC_OID_ARC: env["MOSAIC_OID_ARC"] }),
+  ...(provisionerKey?.kty === "oct" ? { STEP_CA_ALLOW_SYMMETRIC_KEY: "true" } : {})
+})
+
+/** Writes what init.sh is to read from files; returns the variables that name them. */
+const writeInputs = (base: string, { federationTemplate, provisionerKey }: StepCaOptions) => {
   const env: Record<string, string> = {}
-  const environment: Record<string, string> = {}
-  const { federationTemplate, lifetimes, provisionerKey } = options
-  if (lifetimes !== undefined) {
-    const durations = {
-      MOSAIC_CERT_MIN: lifetimes.min,
-      MOSAIC_CERT_DEFAULT: lifetimes.default,
-      MOSAIC_CERT_MAX: lifetimes.max
-    }
-    Object.assign(env, durations)
-    Object.assign(environment, durations)
-  }
-  if (options.env?.["MOSAIC_OID_ARC"] !== undefined) {
-    environment["MOSAIC_OID_ARC"] = options.env["MOSAIC_OID_ARC"]
-  }
   if (federationTemplate !== undefined) {
     const directory = join(base, "template-sources")
     mkdirSync(directory, { recursive: true })
@@ -178,20 +183,53 @@ const writeSettings = (base: string, options: StepCaOptions) => {
     env["MOSAIC_TEMPLATE_DIR"] = directory
   }
   if (provisionerKey !== undefined) {
-    const isSymmetric = provisionerKey.kty === "oct"
+    const secret = { mode: 0o600 }
+    const shown = provisionerKey.kty === "oct" ? provisionerKey : publicHalf(provisionerKey)
     const publicPath = join(base, "provisioner.pub.json")
-    writeFileSync(publicPath, JSON.stringify(isSymmetric ? provisionerKey : publicHalf(provisionerKey)), {
-      mode: 0o600
-    })
-    writeFileSync(join(base, "provisioner.json"), JSON.stringify(provisionerKey), { mode: 0o600 })
-    writeFileSync(join(base, "provisioner.password"), "unused: the key is a plain JWK", { mode: 0o600 })
+    writeFileSync(publicPath, JSON.stringify(shown), secret)
+    writeFileSync(join(base, "provisioner.json"), JSON.stringify(provisionerKey), secret)
+    writeFileSync(join(base, "provisioner.password"), "unused: the key is a plain JWK", secret)
     env["MOSAIC_PROVISIONER_JWK_FILE"] = publicPath
-    if (isSymmetric) {
-      env["STEP_CA_ALLOW_SYMMETRIC_KEY"] = "true"
-      environment["STEP_CA_ALLOW_SYMMETRIC_KEY"] = "true"
-    }
   }
-  return { env, environment }
+  return env
+}
+
+const logIn = (base: string) => join(base, "step-ca.log")
+
+const factsOf = (options: StepCaOptions, base: string, stepPath: string, port: number): StepCaFacts => {
+  const url = `https://127.0.0.1:${port}`
+  const name = options.provisioner ?? provisionerName
+  const rootPath = join(stepPath, "certs", "root_ca.crt")
+  const secrets = join(stepPath, "gateway")
+  const passwordPath =
+    options.env?.["STEP_CA_PROVISIONER_PASSWORD_FILE"] ?? join(secrets, "provisioner_password")
+  const provisioner =
+    options.provisionerKey === undefined
+      ? { name, keyPath: join(secrets, "provisioner_key.jwe"), passwordPath }
+      : { name, keyPath: join(base, "provisioner.json"), passwordPath: join(base, "provisioner.password") }
+  return {
+    url,
+    port,
+    rootPath,
+    rootPem: readFileSync(rootPath, "utf8"),
+    stepPath,
+    templatePath: join(stepPath, "templates", "federation.tpl"),
+    provisioner,
+    gatewayProvisioner: {
+      name: gatewayProvisionerName,
+      keyPath: join(secrets, "gateway_provisioner_key.jwe"),
+      passwordPath: join(secrets, "gateway_provisioner_password")
+    },
+    environment: {
+      STEP_CA_URL: url,
+      STEP_CA_ROOT_CERT_PATH: rootPath,
+      STEP_CA_PROVISIONER: name,
+      STEP_CA_PROVISIONER_KEY_JSON_FILE: provisioner.keyPath,
+      STEP_CA_PROVISIONER_PASSWORD_FILE: provisioner.passwordPath,
+      ...settingsOf(options)
+    },
+    logPath: logIn(base)
+  }
 }
 
 interface Home {
@@ -224,9 +262,7 @@ const make = Effect.fn("StepCaProcess.make")(function* (
   const tools = yield* stepTools()
   const home = yield* acquireHome(options)
   const { base, stepPath } = home
-  const logPath = join(base, "step-ca.log")
-  const settings = writeSettings(base, options)
-  const provisionerName = options.provisioner ?? "mosaic-fed"
+  const logPath = logIn(base)
   const env = {
     PATH: process.env["PATH"] ?? "",
     HOME: base,
@@ -234,8 +270,9 @@ const make = Effect.fn("StepCaProcess.make")(function* (
     STEP_CA_BIN: tools.stepCa.path,
     STEP_BIN: tools.step.path,
     JQ_BIN: tools.jq.path,
-    STEP_CA_PROVISIONER: provisionerName,
-    ...settings.env,
+    STEP_CA_PROVISIONER: options.provisioner ?? provisionerName,
+    ...settingsOf(options),
+    ...writeInputs(base, options),
     ...options.env
   }
 
@@ -306,45 +343,8 @@ const make = Effect.fn("StepCaProcess.make")(function* (
   const { port, setUpOutput } = yield* open(options.port ?? portBefore(stepPath) ?? (yield* freePort))
   home.keep = options.stepPath !== undefined
 
-  const url = `https://127.0.0.1:${port}`
-  const rootPath = join(stepPath, "certs", "root_ca.crt")
-  const secrets = join(stepPath, "gateway")
-  const provisioner =
-    options.provisionerKey === undefined
-      ? {
-          name: provisionerName,
-          keyPath: join(secrets, "provisioner_key.jwe"),
-          passwordPath:
-            options.env?.["STEP_CA_PROVISIONER_PASSWORD_FILE"] ?? join(secrets, "provisioner_password")
-        }
-      : {
-          name: provisionerName,
-          keyPath: join(base, "provisioner.json"),
-          passwordPath: join(base, "provisioner.password")
-        }
-
   return {
-    url,
-    port,
-    rootPath,
-    rootPem: readFileSync(rootPath, "utf8"),
-    stepPath,
-    templatePath: join(stepPath, "templates", "federation.tpl"),
-    provisioner,
-    gatewayProvisioner: {
-      name: gatewayProvisionerName,
-      keyPath: join(secrets, "gateway_provisioner_key.jwe"),
-      passwordPath: join(secrets, "gateway_provisioner_password")
-    },
-    environment: {
-      STEP_CA_URL: url,
-      STEP_CA_ROOT_CERT_PATH: rootPath,
-      STEP_CA_PROVISIONER: provisionerName,
-      STEP_CA_PROVISIONER_KEY_JSON_FILE: provisioner.keyPath,
-      STEP_CA_PROVISIONER_PASSWORD_FILE: provisioner.passwordPath,
-      ...settings.environment
-    },
-    logPath,
+    ...factsOf(options, base, stepPath, port),
     setUpOutput,
     pid: () => (server?.isRunning() === true ? server.pid : undefined),
     log: Effect.sync(() => readLog(logPath)),
@@ -358,9 +358,18 @@ const make = Effect.fn("StepCaProcess.make")(function* (
   }
 })
 
+/** The CA of a kept state that another process already runs. */
+const findRunning = Effect.fn("StepCaProcess.findRunning")(function* (stepPath: string) {
+  const port = portBefore(stepPath)
+  if (port === undefined) return undefined
+  const facts = factsOf({}, stepPath, stepPath, port)
+  return (yield* answer(port, facts.rootPem)) === "ours" ? facts : undefined
+})
+
 export class StepCaProcess extends Context.Service<StepCaProcess, StepCaShape>()(
   "@mosaic-federation/testing/StepCaProcess"
 ) {
   static readonly make = make
+  static readonly findRunning = findRunning
   static readonly layer = (options: StepCaOptions = {}) => Layer.effect(StepCaProcess, make(options))
 }

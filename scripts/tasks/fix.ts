@@ -1,0 +1,14 @@
+/** Formats, and repairs what the linter can. */
+import { stderrProgress } from "../../packages/testing/src/Progress.ts"
+import { linted, program, runStep } from "./Step.ts"
+
+const { say } = stderrProgress()
+const steps = [
+  { name: "format", ...program("oxfmt", "oxfmt", ["."]) },
+  { name: "lint", ...program("oxlint", "oxlint", ["--type-aware", "--fix", ...linted]) }
+]
+for (const step of steps) {
+  const { output, passed } = await runStep(step)
+  say(passed ? `${step.name}: done` : `${step.name}: these need you\n${output}`)
+  if (!passed) process.exitCode = 1
+}

@@ -1,0 +1,68 @@
+/** Runs the tests, after finding or building what they start. Arguments go to vitest: `npm test -- --project x509`. */
+import { spawn } from "node:child_process"
+import { join, relative } from "node:path"
+import { Effect } from "effect"
+import { CurrentProgress, stderrProgress } from "../../packages/testing/src/Progress.ts"
+import { describeTool, stepTools } from "../../packages/testing/src/StepTools.ts"
+import { bundle } from "../bundle.ts"
+import { root } from "./root.ts"
+
+const progress = stderrProgress()
+
+/** Pure ones: they need neither a CA nor the command. */
+const withoutTools = new Set(["x509", "domain"])
+
+const projects = (args: ReadonlyArray<string>) =>
+  args.flatMap((arg, index) => {
+    const given = arg === "--project" ? args[index + 1] : /^--project=(.*)$/.exec(arg)?.[1]
+    return given === undefined ? [] : [given]
+  })
+
+const prepare = Effect.gen(function* () {
+  const tools = yield* stepTools()
+  for (const tool of [tools.stepCa, tools.step, tools.jq]) progress.say(describeTool(tool))
+  const { built, path } = yield* Effect.promise(bundle)
+  progress.say(`mosaic ${built ? "built" : "up to date"}: ${relative(root, path)}`)
+}).pipe(Effect.provideService(CurrentProgress, progress))
+
+const vitest = (args: ReadonlyArray<string>) =>
+  new Promise<number>((resolve) => {
+    const reporters = args.some((arg) => arg.startsWith("--reporter")) ? [] : ["--reporter=default"]
+    const child = spawn(
+      process.execPath,
+      [
+        join(root, "node_modules/vitest/vitest.mjs"),
+        "run",
+        "--config",
+        "vitest.workspace.ts",
+        ...args,
+        ...reporters,
+        `--reporter=${join(root, "scripts/ClosingLineReporter.ts")}`
+      ],
+      { cwd: root, stdio: "inherit" }
+    )
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+      process.on(signal, () => {
+        if (signal !== "SIGINT" || !process.stdin.isTTY) child.kill(signal)
+      })
+    }
+    child.once("exit", (code) => resolve(code ?? 1))
+  })
+
+const args = process.argv.slice(2)
+const named = projects(args)
+const isPure = named.length > 0 && named.every((name) => withoutTools.has(name))
+const ready = isPure
+  ? true
+  : await Effect.runPromise(
+      prepare.pipe(
+        Effect.as(true),
+        Effect.catch((error) =>
+          Effect.as(
+            Effect.sync(() => progress.say(error.message)),
+            false
+          )
+        )
+      )
+    )
+process.exitCode = ready ? await vitest(args) : 1
