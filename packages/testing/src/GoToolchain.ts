@@ -38,9 +38,6 @@ export const onPath = (name: string): ReadonlyArray<string> =>
     .map((directory) => join(directory, name))
     .filter(isExecutable)
 
-/** Where the installer of go.dev puts it, for those whose shell does not know it yet. */
-const installed = "/usr/local/go/bin/go"
-
 /** Settings that would build for another machine, from other sources, or with a C compiler. */
 const environment = (toolchain: string): NodeJS.ProcessEnv => {
   const { GOARCH: _arch, GOOS: _os, GOEXPERIMENT: _experiment, ...rest } = process.env
@@ -70,7 +67,7 @@ export const findGo = Effect.fn("GoToolchain.find")(function* (
   directory: string,
   least: string
 ): Effect.fn.Return<GoToolchain, GoUnavailable> {
-  const path = [...onPath("go"), installed].find(isExecutable)
+  const [path] = onPath("go")
   if (path === undefined) return yield* new GoUnavailable({ reason: "Go is not installed (no go on PATH)" })
   const local = environment("local")
   const here = yield* versionOf(path, local, "/")

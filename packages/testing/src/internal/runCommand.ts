@@ -51,8 +51,12 @@ export const runCommand = Effect.fnUntraced(function* ({
   const child = spawn(file, args, {
     stdio: ["ignore", "pipe", "pipe"],
     ...(cwd === undefined ? {} : { cwd }),
-    ...(env === undefined ? {} : { env }),
-    ...(timeoutMillis === undefined ? {} : { timeout: timeoutMillis })
+    ...(env === undefined ? {} : { env })
   })
-  return yield* collect(child, onStderrLine)
+  // Not spawn's own timeout: its timer keeps this process waiting for a program that could not even be started.
+  const timer = timeoutMillis === undefined ? undefined : setTimeout(() => child.kill(), timeoutMillis)
+  return yield* Effect.ensuring(
+    collect(child, onStderrLine),
+    Effect.sync(() => clearTimeout(timer))
+  )
 })
