@@ -17,7 +17,8 @@ export default defineConfig({
       project("domain", { timeout: 10_000 }),
       project("issuance", { timeout: 60_000 }),
       project("testing", { timeout: 60_000 }),
-      project("cli", { timeout: 60_000 })
+      project("cli", { timeout: 60_000 }),
+      project("quickstart", { timeout: 60_000 })
     ]
   }
 })

@@ -2,8 +2,7 @@
  * The environment of the programs that are started here. npm tells its scripts its own settings in variables, which
  * another npm or pnpm takes for settings of its own, and warns about or follows; those about the network stay.
  */
-import { delimiter, dirname, sep } from "node:path"
-import { pinnedNode } from "./paths.mjs"
+import { delimiter, sep } from "node:path"
 
 const kept =
   /^npm_config_(?:registry|proxy|https?_proxy|https-proxy|noproxy|cafile|ca|strict[_-]ssl|userconfig|globalconfig|fetch_.*|\/\/.*|@.*)$/i
@@ -18,10 +17,4 @@ export const cleanEnvironment = (variables = process.env) => {
   )
   const path = (variables.PATH ?? "").split(delimiter).filter((directory) => !isBin(directory))
   return { ...Object.fromEntries(entries), PATH: path.join(delimiter) }
-}
-
-/** The same, with the pinned Node as the `node` on PATH. */
-export const pinnedEnvironment = (variables = process.env) => {
-  const env = cleanEnvironment(variables)
-  return { ...env, PATH: [dirname(pinnedNode), env.PATH].join(delimiter) }
 }

@@ -17,7 +17,7 @@ export const say = (line) => {
 }
 
 /** A terminal sees each; a log sees one every ten seconds. */
-export const update = (line) => {
+const update = (line) => {
   if (stderr.isTTY) {
     clear()
     stderr.write(line.slice(0, Math.max(20, (stderr.columns ?? 80) - 1)))
