@@ -1,11 +1,19 @@
 /** Bundles the `mosaic` command into one file, where its sources have changed since the last time. */
 import { createHash } from "node:crypto"
-import { existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs"
-import { join, relative } from "node:path"
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync
+} from "node:fs"
+import { dirname, join, relative } from "node:path"
 import { root } from "./tasks/root.ts"
 
 const output = join(root, "packages/cli/dist/mosaic.mjs")
-const stamp = join(root, "packages/cli/dist/mosaic.stamp")
+const stamp = join(root, "node_modules/.cache/mosaic-bundle.stamp")
 
 /** What the bundle is made of; a changed dependency shows in the lockfile. */
 const inputs = ["packages/x509", "packages/domain", "packages/issuance", "packages/cli"]
@@ -49,6 +57,7 @@ export const bundle = async (): Promise<{ readonly path: string; readonly built:
     logLevel: "error"
   })
   renameSync(temporary, output)
+  mkdirSync(dirname(stamp), { recursive: true })
   writeFileSync(stamp, wanted)
   return { path: output, built: true }
 }

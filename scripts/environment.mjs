@@ -5,7 +5,7 @@
 import { delimiter, sep } from "node:path"
 
 const kept =
-  /^npm_config_(?:registry|proxy|https?_proxy|https-proxy|noproxy|cafile|ca|strict[_-]ssl|userconfig|globalconfig|fetch_.*|\/\/.*|@.*)$/i
+  /^npm_config_(?:registry|proxy|https?_proxy|https-proxy|noproxy|cafile|ca|strict[_-]ssl|userconfig|globalconfig|fetch_.*|cache|store[_-]dir|(?:prefer[_-])?offline|\/\/.*|@.*)$/i
 
 const isBin = (directory) =>
   directory.endsWith(`${sep}node_modules${sep}.bin`) || directory.endsWith(`${sep}node-gyp-bin`)

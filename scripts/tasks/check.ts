@@ -6,6 +6,7 @@ import { accessSync, constants, globSync, mkdtempSync, readdirSync, readFileSync
 import { tmpdir } from "node:os"
 import { delimiter, join } from "node:path"
 import { stderrProgress } from "../../packages/testing/src/Progress.ts"
+import { bundle } from "../bundle.ts"
 import { linted, program, runStep, type Step } from "./Step.ts"
 import { root } from "./root.ts"
 
@@ -62,6 +63,7 @@ await check({ name: "unused", ...program("knip", "knip", ["--no-progress"]) })
 const pnpm = manifestOf(root).packageManager ?? "pnpm"
 const filters = published.map((directory) => `--filter=./${directory}`)
 const pack = ["--yes", pnpm, ...filters, "pack", "--pack-destination", tarballs]
+if (typed) await bundle()
 if (typed && (await check({ name: "pack", file: "npx", args: pack }))) {
   for (const tarball of readdirSync(tarballs)) {
     const name = tarball.replace(/^mosaic-federation-|-[\d.]+\.tgz$/g, "")
