@@ -90,6 +90,8 @@ export interface StepCaShape extends StepCaFacts {
   /** Ends it as an operator would, and waits until it has ended. */
   readonly stop: Effect.Effect<void>
   readonly kill9: Effect.Effect<void>
+  /** Starts it again with these names, and no others, as its own. */
+  readonly rename: (names: ReadonlyArray<string>) => Effect.Effect<void, StepCaFailed>
 }
 
 const infra = fileURLToPath(new URL("../../../infra/step-ca", import.meta.url))
@@ -130,6 +132,8 @@ const answer = (port: number, rootPem: string) =>
       port,
       path: "/health",
       ca: rootPem,
+      // The root alone tells whose it is; its names are a matter of the tests.
+      checkServerIdentity: () => undefined,
       agent: false,
       timeout: 2_000
     })
@@ -343,18 +347,27 @@ const make = Effect.fn("StepCaProcess.make")(function* (
   const { port, setUpOutput } = yield* open(options.port ?? portBefore(stepPath) ?? (yield* freePort))
   home.keep = options.stepPath !== undefined
 
+  const start = Effect.suspend(() =>
+    server?.isRunning() === true
+      ? Effect.void
+      : Effect.flatMap(boot(port), (booted) => (booted === "ready" ? Effect.void : portTaken(port)))
+  )
+
   return {
     ...factsOf(options, base, stepPath, port),
     setUpOutput,
     pid: () => (server?.isRunning() === true ? server.pid : undefined),
     log: Effect.sync(() => readLog(logPath)),
-    start: Effect.suspend(() =>
-      server?.isRunning() === true
-        ? Effect.void
-        : Effect.flatMap(boot(port), (booted) => (booted === "ready" ? Effect.void : portTaken(port)))
-    ),
+    start,
     stop: end("SIGTERM"),
-    kill9: end("SIGKILL")
+    kill9: end("SIGKILL"),
+    rename: Effect.fnUntraced(function* (names: ReadonlyArray<string>) {
+      yield* end("SIGTERM")
+      const path = join(stepPath, "config", "ca.json")
+      const config = JSON.parse(readFileSync(path, "utf8")) as object
+      writeFileSync(path, JSON.stringify({ ...config, dnsNames: names }), { mode: 0o600 })
+      yield* start
+    })
   }
 })
 

@@ -88,6 +88,14 @@ describe("StepCaProcess", () => {
     })
   )
 
+  it.live("takes other names", () =>
+    Effect.gen(function* () {
+      const ca = yield* StepCaProcess.make()
+      yield* ca.rename(["*.localhost"])
+      assert.strictEqual(yield* ask(ca, "/health"), "ERR_TLS_CERT_ALTNAME_INVALID")
+    })
+  )
+
   it.live("keeps the state of a named directory: the same root, key and port the next time", () =>
     Effect.gen(function* () {
       const stepPath = join(yield* temporary, "step")
