@@ -7,7 +7,8 @@ import { tmpdir } from "node:os"
 import { delimiter, join } from "node:path"
 import { stderrProgress } from "../../packages/testing/src/Progress.ts"
 import { bundle } from "../bundle.ts"
-import { linted, program, runStep, type Step } from "./Step.ts"
+import { documentProblems } from "../documents.ts"
+import { linted, program, runStep, type Step, type StepResult } from "./Step.ts"
 import { root } from "./root.ts"
 
 const { say, update } = stderrProgress()
@@ -42,17 +43,16 @@ const scripts = globSync("{infra/**/*.sh,.ci/run}", { cwd: root })
 
 const failed: Array<string> = []
 
+const tell = (name: string, { output, passed, seconds }: StepResult) => {
+  const outcome = passed ? "ok    " : "FAILED"
+  say(`${name.padEnd(8)} ${outcome}  ${seconds.toFixed(1)} s${passed ? "" : `\n${output}`}`)
+  if (!passed) failed.push(name)
+  return passed
+}
+
 const check = async (step: Step) => {
   update(`${step.name} ...`)
-  const { output, passed, seconds } = await runStep(step)
-  const padded = step.name.padEnd(8)
-  say(
-    passed
-      ? `${padded} ok      ${seconds.toFixed(1)} s`
-      : `${padded} FAILED  ${seconds.toFixed(1)} s\n${output}`
-  )
-  if (!passed) failed.push(step.name)
-  return passed
+  return tell(step.name, await runStep(step))
 }
 
 await check({ name: "format", ...program("oxfmt", "oxfmt", ["--check", "."]) })
@@ -76,6 +76,9 @@ if (isOnPath("shellcheck")) {
 } else {
   say("shell    not checked: shellcheck is not on PATH (npm run parts installs it)")
 }
+
+const problems = documentProblems()
+tell("docs", { passed: problems.length === 0, output: problems.join("\n"), seconds: 0 })
 
 if (failed.length > 0) {
   say(`npm run check: ${failed.join(", ")} failed; npm run fix repairs format and part of lint`)

@@ -25,6 +25,9 @@ const prepare = Effect.gen(function* () {
   progress.say(`mosaic ${built ? "built" : "up to date"}: ${relative(root, path)}`)
 }).pipe(Effect.provideService(CurrentProgress, progress))
 
+/** vitest colours what it writes to a file or a pipe as well. */
+const plain = process.stdout.isTTY || (process.env["FORCE_COLOR"] ?? "") !== "" ? {} : { NO_COLOR: "1" }
+
 const vitest = (args: ReadonlyArray<string>) =>
   new Promise<number>((resolve) => {
     const reporters = args.some((arg) => arg.startsWith("--reporter")) ? [] : ["--reporter=default"]
@@ -39,7 +42,7 @@ const vitest = (args: ReadonlyArray<string>) =>
         ...reporters,
         `--reporter=${join(root, "scripts/ClosingLineReporter.ts")}`
       ],
-      { cwd: root, stdio: "inherit" }
+      { cwd: root, stdio: "inherit", env: { ...process.env, ...plain } }
     )
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
       process.on(signal, () => {
