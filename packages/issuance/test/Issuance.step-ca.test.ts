@@ -212,12 +212,9 @@ describe("Issuance over a real step-ca", () => {
         const grant = yield* makeGrant()
         const issued = yield* issueFor(grant, {
           csrOptions: {
-            subject: `/CN=${grant.id}`,
-            extensions: [
-              `subjectAltName=URI:urn:uuid:${grant.id}`,
-              "basicConstraints=critical,CA:TRUE",
-              "keyUsage=keyCertSign"
-            ]
+            commonName: grant.id,
+            uris: [`urn:uuid:${grant.id}`],
+            asCa: true
           }
         })
         assert.strictEqual(idsOf(issued.certificate).grantId, grant.id)
@@ -282,13 +279,13 @@ describe("Issuance over a real step-ca", () => {
             "openssl req -new"
           ],
           [
-            issueFor(grant, { csrOptions: { subject: "/CN=somebody" } }),
+            issueFor(grant, { csrOptions: { commonName: "somebody" } }),
             "CSR_SUBJECT_MISMATCH",
             "found CN=somebody",
             "-subj /"
           ],
           [
-            issueFor(grant, { csrOptions: { extensions: ["subjectAltName=DNS:example.com"] } }),
+            issueFor(grant, { csrOptions: { dnsNames: ["example.com"] } }),
             "CSR_SAN_MISMATCH",
             "found DNS:example.com",
             "-subj /"
