@@ -253,10 +253,11 @@ const acquireHome = (options: StepCaOptions) =>
       const base = mkdtempSync(join(tmpdir(), "mosaic-step-ca-"))
       return { base, stepPath: join(base, "step"), keep: false }
     }),
-    (home, exit) =>
-      Effect.sync(() => {
-        if (!home.keep && Exit.isSuccess(exit)) rmSync(home.base, { recursive: true, force: true })
-      })
+    (home, exit) => {
+      if (options.stepPath !== undefined) return Effect.void
+      if (home.keep || Exit.isFailure(exit)) return Effect.logWarning(`kept for a look: ${home.base}`)
+      return Effect.sync(() => rmSync(home.base, { recursive: true, force: true }))
+    }
   )
 
 /** Finds or builds step-ca, sets up its state and starts it; ready when this returns. */
