@@ -8,10 +8,19 @@ import { type QuickstartPaths, shown } from "./QuickstartPaths.ts"
 
 const quoted = (value: string) => `'${value.replaceAll("'", "'\\''")}'`
 
+/** Set elsewhere, these would contradict the ones below, or lead to other records. */
+const unset = [
+  "DATABASE_URL",
+  "DATABASE_URL_FILE",
+  "STEP_CA_PROVISIONER_KEY_JSON",
+  "STEP_CA_PROVISIONER_PASSWORD",
+  "STEP_CA_PROVISIONER_KID"
+]
+
 /** What `mosaic` needs to reach this CA and these records, for a shell to source. No secret is in it. */
 const writeEnv = (path: string, environment: Readonly<Record<string, string>>) => {
   const lines = Object.entries(environment).map(([name, value]) => `export ${name}=${quoted(value)}`)
-  writeFileSync(path, `${lines.join("\n")}\n`, { mode: 0o600 })
+  writeFileSync(path, `${[`unset ${unset.join(" ")}`, ...lines].join("\n")}\n`, { mode: 0o600 })
 }
 
 const runningOrStarted = Effect.fnUntraced(function* (paths: QuickstartPaths) {
