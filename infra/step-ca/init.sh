@@ -379,13 +379,13 @@ lock() {
     sleep 1
   done
   rm -f "$lk_file.$$"
-  LOCK_HELD=link
+  LOCK_HELD=pidfile
 }
 
 unlock() {
   case $LOCK_HELD in
     flock) exec 9>&- ;;
-    link) rm -f "$STEPPATH/.mosaic-init.lock.pid" ;;
+    pidfile) rm -f "$STEPPATH/.mosaic-init.lock.pid" ;;
   esac
   LOCK_HELD=
 }

@@ -71,6 +71,8 @@ const mostPages = 20
 
 interface ServerIdentity {
   readonly names: ReadonlyArray<string>
+  /** An address in the URL has many spellings: whether the certificate is for it, and not whether it is spelt alike. */
+  readonly namesHost: boolean
   /** Seconds since the epoch. */
   readonly notBefore: number
 }
@@ -95,12 +97,16 @@ const serverIdentity = (caUrl: URL, roots: ReadonlyArray<string>) =>
     socket.once("error", () => end(Option.none()))
     socket.once("secureConnect", () =>
       end(
-        Option.map(Option.fromNullishOr(socket.getPeerX509Certificate()), (certificate) => ({
-          names: (certificate.subjectAltName ?? "")
+        Option.map(Option.fromNullishOr(socket.getPeerX509Certificate()), (certificate) => {
+          const names = (certificate.subjectAltName ?? "")
             .split(", ")
-            .map((entry) => entry.replace(/^(?:DNS|IP Address):/, "")),
-          notBefore: Math.floor(certificate.validFromDate.getTime() / 1000)
-        }))
+            .map((entry) => entry.replace(/^(?:DNS|IP Address):/, "").toLowerCase())
+          return {
+            names,
+            namesHost: isIP(host) === 0 ? names.includes(host) : certificate.checkIP(host) !== undefined,
+            notBefore: Math.floor(certificate.validFromDate.getTime() / 1000)
+          }
+        })
       )
     )
     return Effect.sync(() => socket.destroy())
@@ -186,8 +192,7 @@ export class TokenDiagnosis extends Context.Service<
         skew: number
       ) {
         const requestId = requestIdOf(response)
-        const host = caUrl.hostname.replace(/^\[(.*)\]$/, "$1")
-        if (!identity.names.includes(host)) {
+        if (!identity.namesHost) {
           return yield* new CaAudienceMismatch({
             requestId,
             audience: token.audience,

@@ -5,6 +5,7 @@
  */
 import "reflect-metadata"
 import { webcrypto } from "node:crypto"
+import type { IncomingMessage, ServerResponse } from "node:http"
 import { createServer, type Server } from "node:https"
 import type { AddressInfo } from "node:net"
 import * as x509 from "@peculiar/x509"
@@ -219,25 +220,32 @@ const start = async (tlsNames: ReadonlyArray<string>) => {
     return answer === "honest" ? sign(body, claims) : answer
   }
 
+  const deliver = async (
+    request: IncomingMessage,
+    response: ServerResponse,
+    body: { readonly [member: string]: unknown }
+  ) => {
+    const answer = await respond(request.url ?? "", body)
+    if (answer === "hang") return
+    if (answer === "reset") {
+      request.socket.destroy()
+      return
+    }
+    response.writeHead(answer.status, {
+      "content-type": "application/json",
+      "x-request-id": "hostile-1",
+      ...answer.headers
+    })
+    response.end(answer.body)
+  }
+
   const server = createServer({ ...ca.tls, minVersion: "TLSv1.2" }, (request, response) => {
     const chunks: Array<Buffer> = []
     request.on("data", (chunk: Buffer) => chunks.push(chunk))
     request.on("end", () => {
       const text = Buffer.concat(chunks).toString("utf8")
       const body = (text === "" ? {} : JSON.parse(text)) as { readonly [member: string]: unknown }
-      void respond(request.url ?? "", body).then((answer) => {
-        if (answer === "hang") return
-        if (answer === "reset") {
-          request.socket.destroy()
-          return
-        }
-        response.writeHead(answer.status, {
-          "content-type": "application/json",
-          "x-request-id": "hostile-1",
-          ...answer.headers
-        })
-        response.end(answer.body)
-      })
+      void deliver(request, response, body)
     })
   })
   const port = await listen(server)

@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { NodeFileSystem } from "@effect/platform-node"
 import { makeProvisionerKey } from "@mosaic-federation/testing/ProvisionerKeys"
 import { grantOids, mosaicArc } from "@mosaic-federation/x509/Oid"
 import { parseRootBundle } from "@mosaic-federation/x509/RootBundle"
@@ -41,7 +42,7 @@ export const settingsFor = (
   }).pipe(Effect.orDie)
 
 /** A home that goes with the scope, and the environment that names it and no other database. */
-export const layerHome = Layer.unwrap(
+const layerHome = Layer.unwrap(
   Effect.map(
     Effect.acquireRelease(
       Effect.sync(() => mkdtempSync(join(tmpdir(), "mosaic-test-"))),
@@ -51,11 +52,18 @@ export const layerHome = Layer.unwrap(
   )
 )
 
-export const layerCa = (settings: IssuanceSettings) =>
+const layerCa = (settings: IssuanceSettings) =>
   StepCa.layerNoDeps.pipe(
     Layer.provideMerge(TokenDiagnosis.layerNoDeps),
     Layer.provideMerge(Layer.mergeAll(PinnedHttpClient.layerNoDeps, TokenSigner.layerNoDeps)),
     Layer.provideMerge(IssuanceConfig.layerOf(settings))
+  )
+
+/** Settings from the environment, as production reads them. */
+export const layerConfig = (environment: { readonly [variable: string]: string }) =>
+  IssuanceConfig.layerNoDeps.pipe(
+    Layer.provide(NodeFileSystem.layer),
+    Layer.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env: environment })))
   )
 
 /** `Issuance` and everything below it stays reachable for the test. */
