@@ -1,14 +1,9 @@
 /** A grant certificate decoded for a person: both extensions, names, validity, chain, and every conformance check. */
-import {
-  alternativeNames,
-  type Certificate,
-  extendedKeyUsage,
-  keyUsage
-} from "@mosaic-federation/x509/Certificate"
-import type { Evaluation } from "@mosaic-federation/x509/CertificateConformance"
-import { decodeValue } from "@mosaic-federation/x509/GrantExtension"
-import { formatAlternativeNames } from "@mosaic-federation/x509/Name"
-import { type GrantOids, oidName } from "@mosaic-federation/x509/Oid"
+import { alternativeNames, type Certificate, extendedKeyUsage, keyUsage } from "./Certificate.ts"
+import type { Evaluation } from "./CertificateConformance.ts"
+import { decodeValue } from "./GrantExtension.ts"
+import { formatAlternativeNames } from "./Name.ts"
+import { type GrantOids, oidName } from "./Oid.ts"
 import { Result } from "effect"
 
 const hex = (bytes: Uint8Array) =>
