@@ -1,0 +1,167 @@
+/**
+ * One instance of every error, with the values of one imagined installation. The tests hold each against the rules that
+ * all errors keep, and docs/errors.md shows them, so what is documented is what the classes say.
+ */
+import * as Ca from "../../src/CaErrors.ts"
+import * as Certificate from "../../src/CertificateErrors.ts"
+import * as Command from "../../src/CommandErrors.ts"
+import * as Configuration from "../../src/ConfigurationErrors.ts"
+import * as Grants from "../../src/GrantErrors.ts"
+import { GrantId } from "../../src/GrantId.ts"
+import type { MosaicError } from "../../src/MosaicError.ts"
+import * as Request from "../../src/RequestErrors.ts"
+import * as Storage from "../../src/StorageErrors.ts"
+import * as Transport from "../../src/TransportErrors.ts"
+import { UserId } from "../../src/UserId.ts"
+import { DateTime, Duration } from "effect"
+
+const grantId = GrantId.make("9f8c2a1e-5b7d-4c3f-8a60-1d2e3f405162")
+const userId = UserId.make("7c9e6679-7425-40de-944b-e07fc1f90ae7")
+const serial = "98037421659023847561029384756102938475"
+const kid = "Xb7r2Jm1qvE0kDgTzQ4s9LwYc8NhUaOi3Fp5RtKdVxM"
+const otherKid = "p0QmYt6wZsA1eRfHj3LkUvBn7CxDiGo2TyEa9WqSrPl"
+const requestId = "cp3f0a9k2s7d5u8v1b6g"
+const origin = "https://ca.example:9000"
+const root = "/etc/mosaic/root_ca.crt"
+const expiresAt = DateTime.makeUnsafe("2026-07-01T00:00:00Z")
+const passed = DateTime.makeUnsafe("2026-06-01T12:00:00Z")
+const mismatches = [{ field: "subject", expected: `CN=${grantId}`, found: "CN=gateway.example" }]
+
+export const errorExamples: ReadonlyArray<MosaicError> = [
+  new Configuration.ConfigMissing({
+    variable: "STEP_CA_URL",
+    expects: "the CA's https URL: scheme, host and port, such as https://ca.example:9000"
+  }),
+  new Configuration.ConfigConflict({ variable: "STEP_CA_PROVISIONER_PASSWORD" }),
+  new Configuration.ConfigFileUnreadable({
+    variable: "STEP_CA_PROVISIONER_PASSWORD_FILE",
+    path: "/run/secrets/provisioner_password",
+    reason: "no such file"
+  }),
+  new Configuration.ConfigInvalid({
+    variable: "STEP_CA_URL",
+    problem: "the scheme is http, only https is accepted",
+    expects: "the CA's https URL: scheme, host and port, such as https://ca.example:9000"
+  }),
+  new Configuration.ProvisionerKeyNotJwk({ problem: 'the JSON object has no "kty" (Key Type) parameter' }),
+  new Configuration.ProvisionerKeyPublicOnly({ kid }),
+  new Configuration.ProvisionerKeyWrongPassword({}),
+  new Configuration.ProvisionerKeyIterationsRefused({ found: 5_000_000, most: 1_000_000 }),
+  new Configuration.ProvisionerKeyUnsupported({ found: 'a key with "kty" EC P-521' }),
+  new Configuration.ProvisionerKeyKidMismatch({
+    found: kid,
+    expected: otherKid,
+    source: "the key's RFC 7638 thumbprint"
+  }),
+  new Configuration.ProvisionerKeySymmetricRefused({}),
+  new Configuration.RootCertificateRefused({
+    path: root,
+    problem: "CN=Example Intermediate CA is not self-signed: it is no root"
+  }),
+  new Configuration.RootCertificateExpired({ path: root, subject: "CN=Example Root CA", notAfter: passed }),
+  new Configuration.TokenSigningFailed({ algorithm: "ES256" }),
+  new Request.RequestInvalid({ problem: 'Expected a canonical lower-case UUID at ["grantId"]' }),
+  new Request.CsrMalformed({ problem: "there is no PEM block" }),
+  new Request.CsrTooLarge({ size: 20_000, most: 16_384 }),
+  new Request.CsrSignatureInvalid({ problem: "it does not verify with subjectPublicKeyInfo" }),
+  new Request.CsrKeyRefused({
+    found: "EC P-521",
+    allowed: "EC P-256, EC P-384, Ed25519, RSA 2048 to 8192"
+  }),
+  new Request.CsrSubjectMismatch({ expected: `CN=${grantId}`, found: "CN=gateway.example" }),
+  new Request.CsrSanMismatch({ expected: `URI:urn:uuid:${grantId}`, found: "DNS:gateway.example" }),
+  new Grants.GrantNotFound({ grantId }),
+  new Grants.GrantAlreadyExists({ grantId }),
+  new Grants.GrantRevoked({ grantId, revokedAt: passed, reason: "the peer lost its key" }),
+  new Grants.GrantSuspended({ grantId }),
+  new Grants.GrantExpired({ grantId, expiresAt: passed }),
+  new Grants.GrantSubjectMismatch({ grantId, asked: userId }),
+  new Grants.GrantTooShort({ grantId, expiresAt, shortest: Duration.minutes(5) }),
+  new Grants.LifetimeTooLong({ asked: Duration.hours(48), longest: Duration.hours(24) }),
+  new Grants.LifetimeTooShort({ asked: Duration.minutes(1), shortest: Duration.minutes(5) }),
+  new Grants.LifetimeBeyondGrant({
+    grantId,
+    asked: Duration.hours(24),
+    left: Duration.minutes(90),
+    expiresAt
+  }),
+  new Grants.GrantEndedInFlight({ grantId, serial, status: "revoked", revokedAtCa: true }),
+  new Transport.CaConnectionRefused({ origin }),
+  new Transport.CaUnreachable({ origin, reason: "EHOSTUNREACH" }),
+  new Transport.CaNameNotResolved({ origin, reason: "ENOTFOUND" }),
+  new Transport.CaIssuerUnknown({ origin, reason: "UNABLE_TO_VERIFY_LEAF_SIGNATURE" }),
+  new Transport.CaCertificateExpired({ origin, reason: "CERT_HAS_EXPIRED" }),
+  new Transport.CaHostNameMismatch({ origin }),
+  new Transport.CaTlsFailed({ origin, reason: "ERR_SSL_WRONG_VERSION_NUMBER" }),
+  new Transport.CaConnectionReset({ origin }),
+  new Transport.CaTimeout({ origin, phase: "answer", afterMillis: 10_000 }),
+  new Transport.CaResponseTooLarge({ origin, mostBytes: 1_048_576 }),
+  new Transport.CaResponseTruncated({ origin }),
+  new Transport.CaResponseNotJson({ origin, status: 502 }),
+  new Transport.CaResponseEmpty({ origin, status: 201 }),
+  new Transport.CaResponseShape({ origin, problem: 'neither "crt" nor "certChain" is there' }),
+  new Transport.CaRedirected({ origin, status: 307 }),
+  new Ca.CaBadRequest({ requestId, detail: "error parsing certificate request" }),
+  new Ca.CaTemplateRefused({ requestId, detail: "mosaic-template: claim mosaic_grant_id is absent" }),
+  new Ca.CaTokenRefused({
+    requestId,
+    examined: "this token is new to the CA as far as this process knows; the clocks differ by 0 s"
+  }),
+  new Ca.CaProvisionerUnknown({
+    requestId,
+    provisioner: "mosaic",
+    known: "mosaic-fed, mosaic-gateway"
+  }),
+  new Ca.CaKeyUnknown({ requestId, kid, provisioner: "mosaic-fed", known: otherKid }),
+  new Ca.CaKeyMismatch({ requestId, kid, provisioner: "mosaic-fed" }),
+  new Ca.CaAudienceMismatch({
+    requestId,
+    audience: "https://10.0.0.7:9000/1.0/sign",
+    served: "step-ca, localhost"
+  }),
+  new Ca.CaClockSkew({ requestId, skewSeconds: -300, leewaySeconds: 60 }),
+  new Ca.CaTokenReused({ requestId }),
+  new Ca.CaTokenBeforeStart({ requestId, behindSeconds: 20 }),
+  new Ca.CaForbidden({
+    requestId,
+    detail: "requested duration of 48h0m0s is more than the authorized maximum certificate duration"
+  }),
+  new Ca.CaNotFound({ requestId, url: "https://ca.example:9000/1.0/sign" }),
+  new Ca.CaRateLimited({ requestId, retryAfterSeconds: 60 }),
+  new Ca.CaInternalError({ requestId, status: 503 }),
+  new Ca.CaUnexpectedStatus({ requestId, status: 202 }),
+  new Ca.CaChainMissing({ requestId }),
+  new Certificate.CertificateWithheld({ grantId, serial, mismatches, revokedAtCa: true }),
+  new Certificate.IssuanceAmbiguous({
+    grantId,
+    serial,
+    becauseCode: "CA_CONNECTION_RESET",
+    because: `${origin} closed the connection before an answer`,
+    deadBy: expiresAt
+  }),
+  new Certificate.CertificateUnreadable({ source: "peer.crt", problem: "there is no PEM block" }),
+  new Certificate.CertificateNotConformant({ source: "peer.crt", mismatches }),
+  new Storage.StorageUnavailable({ operation: "find a grant", reason: "no answer within 30 seconds" }),
+  new Storage.StorageFailed({ operation: "create a grant", reason: "the disk is full (53100)" }),
+  new Storage.StorageSchemaNewer({ found: 7, known: 2 }),
+  new Storage.EmbeddedPostgresUnavailable({
+    reason: "PostgreSQL does not run as root, and neither a user namespace nor another uid can be used here"
+  }),
+  new Storage.EmbeddedPostgresFailed({
+    reason: "postgres ended with status 1",
+    log: "/home/me/.local/share/mosaic/postgres.log"
+  }),
+  new Command.UsageInvalid({
+    problem: "Missing required flag: --grant",
+    help: "mosaic federation cert issue --help"
+  }),
+  new Command.InputUnreadable({ path: "request.csr", reason: "no such file" }),
+  new Command.OutputExists({ path: "peer.key" }),
+  new Command.OutputUnwritable({
+    path: "/etc/peer.crt",
+    reason: "this user may not write there",
+    recovery: "name a directory that this user may write to"
+  }),
+  new Command.CertificateNotFound({ serial }),
+  new Command.InternalError({ defect: "a value was neither of two that it can be" })
+]
