@@ -1,5 +1,4 @@
 /** What goes into an issuance and what comes out of it are validated by their own schemas. */
-import { inspect } from "node:util"
 import { assert, describe, it } from "@effect/vitest"
 import { DateTime, Duration, Result, Schema } from "effect"
 import { GrantId } from "../src/GrantId.ts"
@@ -84,17 +83,14 @@ describe("IssuedCert", () => {
   it("refuses a validity that is empty or runs backwards, made by decoding or by hand", () => {
     for (const notAfter of [issued.notBefore, "2026-05-31T00:00:00.000Z"]) {
       assert.include(refusalOf(IssuedCert, { ...issued, notAfter }), "notBefore before notAfter")
-      const byHand = Result.try(
-        () =>
-          new IssuedCert({
-            ...issued,
-            serial: SerialNumber.make(issued.serial),
-            notBefore: DateTime.makeUnsafe(issued.notBefore),
-            notAfter: DateTime.makeUnsafe(notAfter)
-          })
-      )
-      assert.isTrue(Result.isFailure(byHand))
-      if (Result.isFailure(byHand)) assert.include(inspect(byHand.failure), "notBefore before notAfter")
+      const byHand = () =>
+        new IssuedCert({
+          ...issued,
+          serial: SerialNumber.make(issued.serial),
+          notBefore: DateTime.makeUnsafe(issued.notBefore),
+          notAfter: DateTime.makeUnsafe(notAfter)
+        })
+      assert.throws(byHand, "Schema validation failed")
     }
   })
 })
