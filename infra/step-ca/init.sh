@@ -722,7 +722,7 @@ add_gateway_provisioner() {
     ag_key=$MOSAIC_GATEWAY_PROVISIONER_JWK_FILE ag_jwe=/dev/null
   else
     if [ -e "$STEPPATH/gateway/gateway_provisioner_key.jwe" ]; then
-      die "ca.json has no provisioner $GATEWAY_PROVISIONER, but its key lies in $STEPPATH/gateway/gateway_provisioner_key.jwe: restore ca.json from a backup, or move that file away for a new key"
+      die "$STEPPATH/config/ca.json has no provisioner $GATEWAY_PROVISIONER, but its key lies in $STEPPATH/gateway/gateway_provisioner_key.jwe: restore ca.json from a backup, or move that file away for a new key"
     fi
     mkdir -p "$STEPPATH/gateway"
     ag_password=${MOSAIC_GATEWAY_PROVISIONER_PASSWORD_FILE:-}
@@ -753,8 +753,11 @@ add_gateway_provisioner() {
 }
 
 plan() {
-  config_jq -r "$CONFIG_PROGRAM $PLAN_PROGRAM" <"$STEPPATH/config/ca.json" ||
+  # Of an empty file, which a full disk can leave, jq would say nothing: neither a plan nor an error.
+  if ! "$JQ_BIN" -es 'length == 1' <"$STEPPATH/config/ca.json" >/dev/null ||
+    ! config_jq -r "$CONFIG_PROGRAM $PLAN_PROGRAM" <"$STEPPATH/config/ca.json"; then
     die "$STEPPATH/config/ca.json cannot be read: it must be the JSON that step-ca reads; restore it from a backup"
+  fi
 }
 
 reconcile() {
