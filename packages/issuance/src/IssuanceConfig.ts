@@ -4,18 +4,18 @@
  */
 import {
   ConfigInvalid,
-  RootCertificateExpired,
-  RootCertificateRefused,
-  type ConfigMissing
+  type ConfigMissing,
+  type RootCertificateExpired,
+  type RootCertificateRefused
 } from "@mosaic-federation/domain/ConfigurationErrors"
 import { parseLifetime } from "@mosaic-federation/domain/Lifetime"
 import type { Certificate } from "@mosaic-federation/x509/Certificate"
-import { type GrantOids, grantOids, mosaicArc } from "@mosaic-federation/x509/Oid"
-import { parseRootBundle } from "@mosaic-federation/x509/RootBundle"
+import type { GrantOids } from "@mosaic-federation/x509/Oid"
 import { NodeFileSystem } from "@effect/platform-node"
-import { Context, DateTime, Duration, Effect, Layer, Option, Redacted, Result } from "effect"
+import { Context, Duration, Effect, Layer, Option, Redacted } from "effect"
 import { type ProvisionerKey, type ProvisionerKeyError, readProvisionerKey } from "./ProvisionerKey.ts"
-import { optionalSetting, readSettingFile, requiredSetting, type SettingError } from "./Setting.ts"
+import { optionalSetting, requiredSetting, type SettingError } from "./Setting.ts"
+import { readOids, readRootFile } from "./TrustConfig.ts"
 
 export interface Lifetimes {
   /** The CA's shortest, default and longest certificate: `MOSAIC_CERT_MIN`, `MOSAIC_CERT_DEFAULT`, `MOSAIC_CERT_MAX`. */
@@ -63,28 +63,7 @@ const readCaUrl = Effect.gen(function* () {
 const readRoots = Effect.gen(function* () {
   const variable = "STEP_CA_ROOT_CERT_PATH"
   const path = yield* requiredSetting(variable, "the path of a PEM file with the CA's root certificate")
-  if (path.includes("-----BEGIN")) {
-    return yield* new ConfigInvalid({
-      variable,
-      problem: "it holds a certificate",
-      expects: "the path of the file that holds the certificate"
-    })
-  }
-  const pem = yield* readSettingFile(variable, path)
-  const now = yield* DateTime.now
-  return yield* Result.match(parseRootBundle(pem, DateTime.toDateUtc(now)), {
-    onSuccess: Effect.succeed,
-    onFailure: (fault) =>
-      Effect.fail(
-        fault._tag === "Expired"
-          ? new RootCertificateExpired({
-              path,
-              subject: fault.subject,
-              notAfter: DateTime.fromDateUnsafe(fault.notAfter)
-            })
-          : new RootCertificateRefused({ path, problem: fault.message })
-      )
-  })
+  return yield* readRootFile(variable, path)
 })
 
 const readDuration = Effect.fnUntraced(function* (variable: string, fallback: string) {
@@ -114,22 +93,6 @@ const readLifetimes = Effect.gen(function* () {
     })
   }
   return { shortest, standard, longest } satisfies Lifetimes
-})
-
-const readOids = Effect.gen(function* () {
-  const variable = "MOSAIC_OID_ARC"
-  const arc = Option.getOrElse(yield* optionalSetting(variable), () => mosaicArc)
-  return yield* Effect.fromResult(
-    Result.mapError(
-      grantOids(arc),
-      () =>
-        new ConfigInvalid({
-          variable,
-          problem: `${JSON.stringify(arc)} is not an object identifier`,
-          expects: "the dotted form of your arc, such as 1.3.6.1.4.1.<your IANA PEN>.1"
-        })
-    )
-  )
 })
 
 const readFlag = Effect.fnUntraced(function* (variable: string) {

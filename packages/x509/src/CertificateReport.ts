@@ -15,7 +15,8 @@ const hexRows = (bytes: Uint8Array, indent: string) =>
     hex(bytes.subarray(row * 20, row * 20 + 20))
   ).join(`\n${indent}`)
 
-const timeLeft = (notAfter: Date, now: Date): string => {
+/** Two units are enough for a person: `23 h 59 min left`. */
+export const timeLeft = (notAfter: Date, now: Date): string => {
   const seconds = Math.floor((notAfter.getTime() - now.getTime()) / 1000)
   if (seconds <= 0) return "expired"
   const parts = [
@@ -51,7 +52,7 @@ const extensionLines = (certificate: Certificate, oids: GrantOids) => {
   })
 }
 
-const utc = (date: Date) =>
+export const utc = (date: Date) =>
   date
     .toISOString()
     .replace("T", " ")

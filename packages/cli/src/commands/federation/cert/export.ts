@@ -1,0 +1,54 @@
+import { CertificateNotFound, OutputUnwritable } from "@mosaic-federation/domain/CommandErrors"
+import { SerialNumber } from "@mosaic-federation/domain/SerialNumber"
+import { Effect } from "effect"
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import { recordDocument } from "../../../CertificateRecordView.ts"
+import { certOutFlag, forceFlag } from "../../../flags.ts"
+import { print } from "../../../Output.ts"
+import { prepareOutput, reasonOf } from "../../../OutputFile.ts"
+import { useGrants } from "../../../Services.ts"
+
+const flags = {
+  serial: Argument.String("serial").pipe(
+    Argument.withSchema(SerialNumber),
+    Argument.withDescription("The serial number in decimal, as cert list shows it")
+  ),
+  certOut: certOutFlag,
+  force: forceFlag
+}
+
+const again = (serial: SerialNumber) =>
+  `make room or name another file, then again: mosaic federation cert export ${serial} --cert-out FILE`
+
+export const exportCertificate = Command.make(
+  "export",
+  flags,
+  Effect.fn("cert export")(
+    function* ({ certOut, force, serial }) {
+      const output = yield* prepareOutput(certOut, { mode: 0o644, force })
+      const [record] = yield* useGrants((grants) => grants.certificates({ serial, limit: 1 }))
+      if (record?.fullChainPem == null) return yield* new CertificateNotFound({ serial })
+      const { fullChainPem } = record
+      yield* Effect.andThen(output.fill(fullChainPem), output.commit).pipe(
+        Effect.mapError(
+          (error) =>
+            new OutputUnwritable({ path: certOut, reason: reasonOf(error), recovery: again(serial) })
+        )
+      )
+      yield* print({
+        document: { ...recordDocument(record), files: { certificate: certOut } },
+        lines: [`Wrote ${certOut}: the certificate of serial ${serial} and its chain.`]
+      })
+    },
+    Effect.scoped
+  )
+).pipe(
+  Command.withDescription("Write a certificate that is on record to a file once more"),
+  Command.withExamples([
+    {
+      command: "mosaic federation cert export 93427531884120366271530982345677012345 --cert-out peer.crt",
+      description: "The certificate of this serial number, with its chain"
+    }
+  ])
+)

@@ -1,0 +1,107 @@
+import { isMosaicError, type MosaicError } from "@mosaic-federation/domain/MosaicError"
+import { evaluate } from "@mosaic-federation/x509/CertificateConformance"
+import { certificateLines, conformanceLines } from "@mosaic-federation/x509/CertificateReport"
+import { DateTime, Effect, Option, Result } from "effect"
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import { readCertificateFile } from "../../../CertificateFile.ts"
+import { recordDocument } from "../../../CertificateRecordView.ts"
+import { certificateDocument, checksDocument } from "../../../CertificateView.ts"
+import { rootFlag } from "../../../flags.ts"
+import { grantDocument } from "../../../GrantView.ts"
+import { askedOf, type KnownHere, lookUp } from "../../../KnownHere.ts"
+import { print } from "../../../Output.ts"
+import { readTrust } from "../../../Trust.ts"
+
+const flags = {
+  file: Argument.String("file").pipe(
+    Argument.withDescription("The certificate, PEM with its chain or DER; - for standard input")
+  ),
+  root: rootFlag
+}
+
+type Looked = Result.Result<Option.Option<KnownHere>, MosaicError>
+
+const known = (looked: Looked) => Option.getOrUndefined(Result.getOrElse(looked, () => Option.none()))
+
+const knownLines = (looked: Looked, now: DateTime.Utc): ReadonlyArray<string> => {
+  if (Result.isFailure(looked)) {
+    return [`  peer           not known: the records cannot be read (${looked.failure.code})`]
+  }
+  return Option.match(looked.success, {
+    onNone: () => ["  peer           not known here: this certificate is not among the records"],
+    onSome: ({ grant, record }) => [
+      `  peer           ${grant.peer}, whose grant is ${grant.statusAt(now)} now`,
+      `  scopes         ${grant.scopes.length === 0 ? "none" : grant.scopes.join(" ")}`,
+      `  on record      ${record.state}${record.revokedAtCa === null ? "" : `, revoked at the CA ${DateTime.formatIso(record.revokedAtCa)}`}`
+    ]
+  })
+}
+
+/** A defect stays one. */
+const lookUpOrSay = (leaf: Parameters<typeof lookUp>[0]) =>
+  Effect.flatMap(Effect.result(lookUp(leaf)), (looked): Effect.Effect<Looked> => {
+    if (Result.isSuccess(looked)) return Effect.succeed(Result.succeed(looked.success))
+    return isMosaicError(looked.failure)
+      ? Effect.succeed(Result.fail(looked.failure))
+      : Effect.die(looked.failure)
+  })
+
+export const inspect = Command.make(
+  "inspect",
+  flags,
+  Effect.fn("cert inspect")(function* ({ file, root }) {
+    const { chain, leaf, source } = yield* readCertificateFile(file)
+    const { oids, roots } = yield* readTrust(root)
+    const now = yield* DateTime.now
+    const date = DateTime.toDateUtc(now)
+    const looked = yield* lookUpOrSay(leaf)
+    const here = known(looked)
+    const evaluations = evaluate(
+      { leaf, chain },
+      here === undefined ? {} : askedOf(here),
+      { roots, oids, now: date }
+    ).map((evaluation) =>
+      evaluation.field === "chain" && roots.length === 0
+        ? { ...evaluation, outcome: "not-applicable" as const, found: "no root given: add --root FILE" }
+        : evaluation
+    )
+    const failed = evaluations.filter(({ outcome }) => outcome === "mismatch")
+    const verdict =
+      failed.length === 0
+        ? "It has the form of a grant certificate. Whether to accept it: mosaic federation cert verify"
+        : `It is no valid grant certificate: ${failed.map(({ field }) => field).join(", ")}.`
+    yield* print({
+      document: {
+        source,
+        ...certificateDocument(leaf, chain, oids, date),
+        peer: here?.grant.peer ?? null,
+        record: here === undefined ? null : recordDocument(here.record),
+        grant: here === undefined ? null : grantDocument(here.grant, now),
+        conformant: failed.length === 0,
+        checks: checksDocument(evaluations)
+      },
+      lines: [
+        `Certificate in ${source}`,
+        ...certificateLines(leaf, chain, oids, date),
+        ...knownLines(looked, now),
+        "",
+        "Checks",
+        ...conformanceLines(evaluations),
+        "",
+        verdict
+      ]
+    })
+  })
+).pipe(
+  Command.withDescription(
+    "Decode a grant certificate for a person: both ids, peer, validity, chain, every check. It shows, cert verify judges"
+  ),
+  Command.withExamples([
+    { command: "mosaic federation cert inspect peer.crt", description: "What this certificate says" },
+    {
+      command: "mosaic federation cert inspect peer.crt --root root_ca.crt --json",
+      description: "With the chain followed to the pinned root, for a script"
+    }
+  ])
+)
