@@ -40,6 +40,16 @@ export const readSettingFile = Effect.fnUntraced(function* (variable: string, pa
   return yield* fs.readFileString(path).pipe(Effect.mapError((error) => unreadable(error.reason._tag)))
 })
 
+/** Who puts the secret itself where its file's path belongs must not find it in a log: only a plain path is shown. */
+const isPath = (value: string) => /^\.{0,2}\/\S*$/.test(value)
+
+const notShown = (variable: string) =>
+  new ConfigInvalid({
+    variable,
+    problem: "it names no file that can be read, and is not shown in case it is the value itself",
+    expects: "the absolute path of a file that holds the value"
+  })
+
 /** An empty variable counts as unset: that is what `${NAME:-}` in a compose file makes of one. */
 export const optionalSetting = Effect.fnUntraced(function* (variable: string) {
   const direct = yield* fromEnvironment(variable)
@@ -47,7 +57,9 @@ export const optionalSetting = Effect.fnUntraced(function* (variable: string) {
   const file = yield* fromEnvironment(fileVariable)
   if (Option.isSome(direct) && Option.isSome(file)) return yield* new ConfigConflict({ variable })
   if (Option.isNone(file)) return direct
-  const text = yield* readSettingFile(fileVariable, file.value)
+  const text = yield* readSettingFile(fileVariable, file.value).pipe(
+    Effect.mapError((error) => (isPath(file.value) ? error : notShown(fileVariable)))
+  )
   // Editors and `echo` end a file with one newline, which is not part of the secret.
   const value = text.replace(/\r?\n$/, "")
   if (value === "") {
