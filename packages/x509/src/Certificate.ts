@@ -100,11 +100,15 @@ export const readAlgorithm = (
     return { oid: yield* readOid(oid, what), der: sequence.raw }
   })
 
-const wholeSignature = (element: DerElement | undefined): Result.Result<Uint8Array, DerFault> =>
-  Result.flatMap(readBitString(element, "signatureValue"), ({ bytes, unusedBits }) =>
+/** A signature is a whole number of octets in each algorithm of ours; anything else would be a second spelling of it. */
+export const readSignature = (
+  element: DerElement | undefined,
+  what: string
+): Result.Result<Uint8Array, DerFault> =>
+  Result.flatMap(readBitString(element, what), ({ bytes, unusedBits }) =>
     unusedBits === 0
       ? Result.succeed(bytes)
-      : Result.fail({ offset: element?.offset ?? 0, message: "signatureValue: unused bits" })
+      : Result.fail({ offset: element?.offset ?? 0, message: `${what}: unused bits` })
   )
 
 const readVersion = (element: DerElement | undefined): Result.Result<number, DerFault> =>
@@ -155,7 +159,7 @@ const readDer = (der: Uint8Array): Result.Result<Certificate, CertificateFault> 
       extensions: extensions === undefined ? [] : yield* readExtensions(extensions),
       signatureAlgorithm: yield* readAlgorithm(algorithm, "signatureAlgorithm"),
       tbsSignatureAlgorithm: yield* readAlgorithm(tbsAlgorithm, "signature"),
-      signature: yield* wholeSignature(signature),
+      signature: yield* readSignature(signature, "signatureValue"),
       tbs: tbs?.raw ?? der
     } satisfies Certificate
   })

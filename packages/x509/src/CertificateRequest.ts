@@ -4,13 +4,12 @@
  */
 import { createHash } from "node:crypto"
 import { Result } from "effect"
-import { readAlgorithm, readExtensions } from "./Certificate.ts"
+import { readAlgorithm, readExtensions, readSignature } from "./Certificate.ts"
 import {
   type DerElement,
   type DerFault,
   expectChildren,
   expectTag,
-  readBitString,
   readInteger,
   readOid,
   readWhole,
@@ -160,9 +159,9 @@ export const parse = (
     const requested = yield* Result.mapError(readRequestedExtensions(attributes), asMalformed)
     const sans = yield* Result.mapError(readSans(requested), asMalformed)
     const { oid } = yield* Result.mapError(readAlgorithm(algorithm, "signatureAlgorithm"), asMalformed)
-    const bits = yield* Result.mapError(readBitString(signature, "signature"), asMalformed)
+    const proof = yield* Result.mapError(readSignature(signature, "signature"), asMalformed)
     yield* Result.mapError(
-      verifySignature({ algorithm: oid, data: info?.raw ?? der, signature: bits.bytes, key: key.key }),
+      verifySignature({ algorithm: oid, data: info?.raw ?? der, signature: proof, key: key.key }),
       (problem): CsrFault => ({ _tag: "SignatureInvalid", problem })
     )
     const digest = createHash("sha256").update(der).digest()

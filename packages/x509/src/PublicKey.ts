@@ -1,7 +1,7 @@
 /** Public keys as certificates and requests carry them: named for people, and held to the key policy. */
 import { createPublicKey, type KeyObject } from "node:crypto"
 import { Result } from "effect"
-import { expectChildren, readOid, readWhole, Tag } from "./DerReader.ts"
+import { type DerElement, expectChildren, readOid, readWhole, Tag } from "./DerReader.ts"
 
 export interface PublicKey {
   /** The DER of SubjectPublicKeyInfo (RFC 5280 §4.1.2.7). */
@@ -43,8 +43,8 @@ const describe = (key: KeyObject, algorithm: string): string => {
   const details = key.asymmetricKeyDetails
   switch (key.asymmetricKeyType) {
     case "ec": {
-      const curve = details?.namedCurve
-      return curve === undefined ? "EC with explicit parameters" : `EC ${curveNames[curve] ?? curve}`
+      const curve = details?.namedCurve ?? "of a curve without a name"
+      return `EC ${curveNames[curve] ?? curve}`
     }
     case "rsa":
       return `RSA ${details?.modulusLength ?? 0}`
@@ -77,6 +77,20 @@ const isAllowed = (key: KeyObject): boolean => {
   }
 }
 
+/**
+ * What of an EC key OpenSSL reads and others do not: RFC 5480 §2.1.1 has named curves only (OpenSSL gives a curve that is
+ * spelled out its name back), and of the points of §2.2 step-ca reads the uncompressed form alone.
+ */
+const unusualForm = (
+  key: KeyObject,
+  parameters: DerElement | undefined,
+  point: DerElement | undefined
+): string | undefined => {
+  if (key.asymmetricKeyType !== "ec") return undefined
+  if (parameters?.tag !== Tag.objectIdentifier) return "with explicit parameters"
+  return point?.contents[1] === 0x04 ? undefined : "with a compressed point"
+}
+
 export type PublicKeyFault =
   | { readonly _tag: "NotAKey"; readonly message: string }
   /** Its algorithm can be named, but the key cannot be imported. */
@@ -92,11 +106,14 @@ export const readPublicKey = (spki: Uint8Array): Result.Result<PublicKey, Public
       message
     })
     const whole = yield* Result.mapError(readWhole(spki, Tag.sequence), notAKey)
-    const [identifier] = yield* Result.mapError(
+    const [identifier, bits] = yield* Result.mapError(
       expectChildren(whole, Tag.sequence, "subjectPublicKeyInfo"),
       notAKey
     )
-    const [oid] = yield* Result.mapError(expectChildren(identifier, Tag.sequence, "algorithm"), notAKey)
+    const [oid, parameters] = yield* Result.mapError(
+      expectChildren(identifier, Tag.sequence, "algorithm"),
+      notAKey
+    )
     const algorithm = yield* Result.mapError(readOid(oid, "algorithm"), notAKey)
     const name = algorithmNames[algorithm] ?? `a key of algorithm ${algorithm}`
     if (spki.length > mostOctets)
@@ -114,5 +131,8 @@ export const readPublicKey = (spki: Uint8Array): Result.Result<PublicKey, Public
       key.asymmetricKeyType === "rsa" && !saneExponent(exponent)
         ? `${plain} with exponent ${String(exponent)}`
         : plain
-    return { spki, description, allowed: isAllowed(key), key }
+    const unusual = unusualForm(key, parameters, bits)
+    return unusual === undefined
+      ? { spki, description, allowed: isAllowed(key), key }
+      : { spki, description: `${description} ${unusual}`, allowed: false, key }
   })
