@@ -44,6 +44,8 @@ export const bundle = async (): Promise<{ readonly path: string; readonly built:
     outfile: temporary,
     bundle: true,
     minify: true,
+    // A trace shows the line that threw; it shall fit on a screen.
+    lineLimit: 160,
     platform: "node",
     format: "esm",
     target: "node22.19",

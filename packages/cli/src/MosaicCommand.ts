@@ -45,7 +45,11 @@ const usageInvalid = ({ commandPath, errors }: CliError.ShowHelp): UsageInvalid 
   const problem =
     errors.length === 0
       ? `a command is missing after ${command}`
-      : errors.map(({ message }) => message.replaceAll(/\s*\n\s*/g, " ")).join("; ")
+      : errors
+          .map(({ message }) =>
+            message.replaceAll(/\s*\n\s*/g, " ").replace("Expected: Schema validation failed: ", "")
+          )
+          .join("; ")
   return new UsageInvalid({ problem, help: `${command} --help` })
 }
 
@@ -53,7 +57,8 @@ const firstLine = (text: string) => text.split("\n", 1)[0] ?? ""
 
 const internalError = (defect: unknown): InternalError =>
   new InternalError({
-    defect: defect instanceof Error ? `${defect.name}: ${firstLine(defect.message)}` : "a value that is no error"
+    defect:
+      defect instanceof Error ? `${defect.name}: ${firstLine(defect.message)}` : "a value that is no error"
   })
 
 const toMosaicError = (cause: Cause.Cause<unknown>): MosaicError => {
@@ -77,10 +82,12 @@ const isBareCommand = (error: unknown) =>
   error.errors.length === 0 &&
   error.commandPath.length === 1
 
-const tell = Effect.fnUntraced(function* (error: MosaicError, json: boolean) {
-  if (json) yield* Effect.ignore(writeDocument({ error: errorDocument(error) }))
-  else yield* writeError(`${errorLines(error).join("\n")}\n`)
-  return error.exitCode as number
+const tell = Effect.fnUntraced(function* (error: MosaicError, json: boolean): Effect.fn.Return<number> {
+  const lines = writeError(`${errorLines(error).join("\n")}\n`)
+  // Where standard output is what fails, the other one is left.
+  const told = json ? writeDocument({ error: errorDocument(error) }) : lines
+  yield* Effect.catchTag(told, "OutputUnwritable", () => lines)
+  return error.exitCode
 })
 
 const report = Effect.fnUntraced(function* (cause: Cause.Cause<unknown>, json: boolean, debug: boolean) {
@@ -115,7 +122,9 @@ export const runMosaic = Effect.fnUntraced(function* (argv: ReadonlyArray<string
     Effect.andThen(flush),
     Effect.as(0),
     Effect.catchCause((cause) =>
-      Cause.hasInterruptsOnly(cause) ? Effect.interrupt : report(cause, json, level === "Debug" || level === "Trace" || level === "All")
+      Cause.hasInterruptsOnly(cause)
+        ? Effect.interrupt
+        : report(cause, json, level === "Debug" || level === "Trace" || level === "All")
     ),
     Effect.provideService(Console.Console, framework.console),
     Effect.provideService(References.MinimumLogLevel, level),

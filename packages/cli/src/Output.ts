@@ -17,10 +17,17 @@ export const Json = GlobalFlag.Setting("json")({
 
 const write = (stream: NodeJS.WriteStream, text: string) =>
   Effect.callback<void, NodeJS.ErrnoException>((resume) => {
+    // A stream reports a failure twice, to the callback and as an event that would end the process.
+    stream.once("error", () => undefined)
     stream.write(text, (error) => {
-      resume(error == null ? Effect.void : Effect.fail(error))
+      resume(error instanceof Error ? Effect.fail(error) : Effect.void)
     })
-  }).pipe(Effect.catchIf(({ code }) => code === "EPIPE", () => Effect.void))
+  }).pipe(
+    Effect.catchIf(
+      ({ code }) => code === "EPIPE",
+      () => Effect.void
+    )
+  )
 
 /** As it is: for PEM, scripts of completions and help. */
 export const writeOut = (text: string): Effect.Effect<void, OutputUnwritable> =>

@@ -61,8 +61,7 @@ const attempt = <A>(evaluate: () => A): Effect.Effect<A, NodeJS.ErrnoException> 
   Effect.try({ try: evaluate, catch: (error) => error as NodeJS.ErrnoException })
 
 const writeWhole = (descriptor: number, content: Buffer) => {
-  for (let at = 0; at < content.length;)
-    at += writeSync(descriptor, content, at, content.length - at, at)
+  for (let at = 0; at < content.length;) at += writeSync(descriptor, content, at, content.length - at, at)
   ftruncateSync(descriptor, content.length)
   fsyncSync(descriptor)
 }

@@ -9,11 +9,13 @@ const parsePeriod = (text: string): Option.Option<Duration.Duration> => {
   const match = /^(?:(\d{1,5})d)?(.*)$/.exec(text)
   if (match === null) return Option.none()
   const [, days = "0", rest = ""] = match
-  const period = Option.map(
-    rest === "" ? Option.some(Duration.zero) : parseLifetime(rest),
-    (left) => Duration.sum(Duration.days(Number(days)), left)
+  const period = Option.map(rest === "" ? Option.some(Duration.zero) : parseLifetime(rest), (left) =>
+    Duration.sum(Duration.days(Number(days)), left)
   )
-  return Option.filter(period, Duration.between({ minimum: Duration.seconds(1), maximum: Duration.days(mostDays) }))
+  return Option.filter(
+    period,
+    Duration.between({ minimum: Duration.seconds(1), maximum: Duration.days(mostDays) })
+  )
 }
 
 export const Period = Schema.String.check(

@@ -2,7 +2,20 @@
 import { PeerName } from "@mosaic-federation/domain/Grant"
 import { GrantId } from "@mosaic-federation/domain/GrantId"
 import { UserId } from "@mosaic-federation/domain/UserId"
+import { Option } from "effect"
 import * as Flag from "effect/cli/Flag"
+
+/** Given twice, an option would mean one of its two values, and nobody can tell which. */
+export const required = <A>(flag: Flag.Flag<A>): Flag.Flag<A> =>
+  Flag.between(flag, 1, 1).pipe(
+    Flag.filterMap(
+      ([value]) => Option.fromUndefinedOr(value),
+      () => "Expected it once"
+    )
+  )
+
+export const optional = <A>(flag: Flag.Flag<A>): Flag.Flag<Option.Option<A>> =>
+  Flag.between(flag, 0, 1).pipe(Flag.map(([value]) => Option.fromUndefinedOr(value)))
 
 export const grantFlag = Flag.String("grant").pipe(
   Flag.withSchema(GrantId),
@@ -27,14 +40,16 @@ export const limitFlag = Flag.Int("limit").pipe(
     (limit) => limit >= 1 && limit <= 1000,
     () => "Expected a number from 1 to 1000"
   ),
-  Flag.withDefault(100),
   Flag.withMetavar("<count>"),
-  Flag.withDescription("How many to show at most, the newest first")
+  Flag.withDescription("How many to show at most, the newest first; by default 100"),
+  optional,
+  Flag.map(Option.getOrElse(() => 100))
 )
 
 export const certOutFlag = Flag.String("cert-out").pipe(
   Flag.withMetavar("<file>"),
-  Flag.withDescription("Where the certificate goes: PEM, leaf first, then its chain")
+  Flag.withDescription("Where the certificate goes: PEM, leaf first, then its chain"),
+  required
 )
 
 export const forceFlag = Flag.Boolean("force").pipe(
@@ -43,7 +58,7 @@ export const forceFlag = Flag.Boolean("force").pipe(
 )
 
 export const rootFlag = Flag.String("root").pipe(
-  Flag.optional,
   Flag.withMetavar("<file>"),
-  Flag.withDescription("PEM file with the pinned root, or several; by default STEP_CA_ROOT_CERT_PATH")
+  Flag.withDescription("PEM file with the pinned root, or several; by default STEP_CA_ROOT_CERT_PATH"),
+  optional
 )

@@ -9,5 +9,6 @@ export const table = (
     line
       .map((cell, column) => (column === line.length - 1 ? cell : cell.padEnd(widths[column] ?? 0)))
       .join("  ")
+      .trimEnd()
   )
 }

@@ -81,7 +81,7 @@ const show = Effect.fn("Quickstart.show")(function* (
   const csr = yield* Effect.fromResult(CertificateRequest.parse(csrPem)).pipe(Effect.orDie)
   const oids = yield* Effect.fromResult(grantOids()).pipe(Effect.orDie)
   heading("The certificate")
-  for (const text of certificateLines(leaf, [...chain, root], oids, now)) line(text)
+  for (const text of certificateLines(leaf, chain, root, oids, now)) line(text)
   const asked = {
     grantId: grant.id,
     subjectUserId: grant.subjectUserId,

@@ -58,10 +58,11 @@ export const utc = (date: Date) =>
     .replace("T", " ")
     .replace(/\.\d+Z$/, " UTC")
 
-/** `chain` leads from the leaf's issuer to the root, the root included. */
+/** `chain` leads from the leaf's issuer upwards; `root` is the pinned one that it was found to end in. */
 export const certificateLines = (
   leaf: Certificate,
   chain: ReadonlyArray<Certificate>,
+  root: Certificate | undefined,
   oids: GrantOids,
   now: Date
 ): ReadonlyArray<string> => {
@@ -83,11 +84,9 @@ export const certificateLines = (
     `${label("valid from")}${utc(leaf.notBefore)}`,
     `${label("valid to")}${utc(leaf.notAfter)}  (${timeLeft(leaf.notAfter, now)})`,
     `${label("fingerprint")}SHA-256 ${leaf.fingerprintSha256}`,
-    ...chain.map(({ subject }, index) =>
-      index === chain.length - 1
-        ? `${label("root")}${subject.text}, pinned`
-        : `${label(index === 0 ? "issued by" : "")}${subject.text}`
-    )
+    ...(chain.length === 0 ? [`${label("issued by")}${leaf.issuer.text}`] : []),
+    ...chain.map(({ subject }, index) => `${label(index === 0 ? "issued by" : "")}${subject.text}`),
+    ...(root === undefined ? [] : [`${label("root")}${root.subject.text}, pinned`])
   ]
 }
 

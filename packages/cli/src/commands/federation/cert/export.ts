@@ -24,25 +24,21 @@ const again = (serial: SerialNumber) =>
 export const exportCertificate = Command.make(
   "export",
   flags,
-  Effect.fn("cert export")(
-    function* ({ certOut, force, serial }) {
-      const output = yield* prepareOutput(certOut, { mode: 0o644, force })
-      const [record] = yield* useGrants((grants) => grants.certificates({ serial, limit: 1 }))
-      if (record?.fullChainPem == null) return yield* new CertificateNotFound({ serial })
-      const { fullChainPem } = record
-      yield* Effect.andThen(output.fill(fullChainPem), output.commit).pipe(
-        Effect.mapError(
-          (error) =>
-            new OutputUnwritable({ path: certOut, reason: reasonOf(error), recovery: again(serial) })
-        )
+  Effect.fn("cert export")(function* ({ certOut, force, serial }) {
+    const output = yield* prepareOutput(certOut, { mode: 0o644, force })
+    const [record] = yield* useGrants((grants) => grants.certificates({ serial, limit: 1 }))
+    const fullChainPem = record?.fullChainPem ?? undefined
+    if (record === undefined || fullChainPem === undefined) return yield* new CertificateNotFound({ serial })
+    yield* Effect.andThen(output.fill(fullChainPem), output.commit).pipe(
+      Effect.mapError(
+        (error) => new OutputUnwritable({ path: certOut, reason: reasonOf(error), recovery: again(serial) })
       )
-      yield* print({
-        document: { ...recordDocument(record), files: { certificate: certOut } },
-        lines: [`Wrote ${certOut}: the certificate of serial ${serial} and its chain.`]
-      })
-    },
-    Effect.scoped
-  )
+    )
+    yield* print({
+      document: { ...recordDocument(record), files: { certificate: certOut } },
+      lines: [`Wrote ${certOut}: the certificate of serial ${serial} and its chain.`]
+    })
+  }, Effect.scoped)
 ).pipe(
   Command.withDescription("Write a certificate that is on record to a file once more"),
   Command.withExamples([

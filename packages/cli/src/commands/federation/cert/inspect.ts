@@ -1,6 +1,7 @@
 import { isMosaicError, type MosaicError } from "@mosaic-federation/domain/MosaicError"
-import { evaluate } from "@mosaic-federation/x509/CertificateConformance"
+import { type Evaluation, evaluate } from "@mosaic-federation/x509/CertificateConformance"
 import { certificateLines, conformanceLines } from "@mosaic-federation/x509/CertificateReport"
+import { checkPath } from "@mosaic-federation/x509/CertificationPath"
 import { DateTime, Effect, Option, Result } from "effect"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
@@ -38,6 +39,12 @@ const knownLines = (looked: Looked, now: DateTime.Utc): ReadonlyArray<string> =>
   })
 }
 
+/** Without a pinned root there is nothing to follow the chain to: that is no fault of the certificate. */
+const withoutRoot = (evaluation: Evaluation): Evaluation =>
+  evaluation.field === "chain"
+    ? { ...evaluation, outcome: "not-applicable", found: "no root given: add --root FILE" }
+    : evaluation
+
 /** A defect stays one. */
 const lookUpOrSay = (leaf: Parameters<typeof lookUp>[0]) =>
   Effect.flatMap(Effect.result(lookUp(leaf)), (looked): Effect.Effect<Looked> => {
@@ -57,15 +64,12 @@ export const inspect = Command.make(
     const date = DateTime.toDateUtc(now)
     const looked = yield* lookUpOrSay(leaf)
     const here = known(looked)
-    const evaluations = evaluate(
-      { leaf, chain },
-      here === undefined ? {} : askedOf(here),
-      { roots, oids, now: date }
-    ).map((evaluation) =>
-      evaluation.field === "chain" && roots.length === 0
-        ? { ...evaluation, outcome: "not-applicable" as const, found: "no root given: add --root FILE" }
-        : evaluation
-    )
+    const evaluations = evaluate({ leaf, chain }, here === undefined ? {} : askedOf(here), {
+      roots,
+      oids,
+      now: date
+    }).map((evaluation) => (roots.length === 0 ? withoutRoot(evaluation) : evaluation))
+    const pinned = Result.getOrUndefined(checkPath(leaf, chain, roots, date))
     const failed = evaluations.filter(({ outcome }) => outcome === "mismatch")
     const verdict =
       failed.length === 0
@@ -83,7 +87,7 @@ export const inspect = Command.make(
       },
       lines: [
         `Certificate in ${source}`,
-        ...certificateLines(leaf, chain, oids, date),
+        ...certificateLines(leaf, chain, pinned, oids, date),
         ...knownLines(looked, now),
         "",
         "Checks",

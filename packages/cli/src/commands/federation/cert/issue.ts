@@ -1,5 +1,5 @@
 import { OutputUnwritable, UsageInvalid } from "@mosaic-federation/domain/CommandErrors"
-import { GrantId } from "@mosaic-federation/domain/GrantId"
+import type { GrantId } from "@mosaic-federation/domain/GrantId"
 import { IssueCertRequest } from "@mosaic-federation/domain/IssueCertRequest"
 import type { IssuedCert } from "@mosaic-federation/domain/IssuedCert"
 import { Lifetime } from "@mosaic-federation/domain/Lifetime"
@@ -12,7 +12,7 @@ import { resolve } from "node:path"
 import { type Duration, DateTime, Effect, Option, Redacted, Result } from "effect"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import { certOutFlag, forceFlag, grantFlag, userFlag } from "../../../flags.ts"
+import { certOutFlag, forceFlag, grantFlag, optional, required, userFlag } from "../../../flags.ts"
 import { readInput } from "../../../InputFile.ts"
 import { keyTypes } from "../../../KeyType.ts"
 import { print } from "../../../Output.ts"
@@ -22,32 +22,36 @@ import { useIssuance } from "../../../Services.ts"
 const help = "mosaic federation cert issue --help"
 
 const flags = {
-  grant: grantFlag,
-  user: Flag.optional(userFlag).pipe(
-    Flag.withDescription("The user it must act for, where you want that checked; by default the grant's own")
+  grant: required(grantFlag),
+  user: optional(
+    userFlag.pipe(
+      Flag.withDescription(
+        "The user it must act for, where you want that checked; by default the grant's own"
+      )
+    )
   ),
   csr: Flag.String("csr").pipe(
-    Flag.optional,
     Flag.withMetavar("<file>"),
-    Flag.withDescription("The peer's request (PKCS#10, PEM or DER); - for standard input")
+    Flag.withDescription("The peer's request (PKCS#10, PEM or DER); - for standard input"),
+    optional
   ),
   keyOut: Flag.String("key-out").pipe(
-    Flag.optional,
     Flag.withMetavar("<file>"),
-    Flag.withDescription("Or make a key here, into this file with mode 0600, and request for it")
+    Flag.withDescription("Or make a key here, into this file with mode 0600, and request for it"),
+    optional
   ),
   keyType: Flag.Literals("key-type", keyTypes).pipe(
-    Flag.optional,
-    Flag.withDescription("The kind of key that --key-out makes: p256 by default")
+    Flag.withDescription("The kind of key that --key-out makes: p256 by default"),
+    optional
   ),
   certOut: certOutFlag,
   lifetime: Flag.String("lifetime").pipe(
     Flag.withSchema(Lifetime),
-    Flag.optional,
     Flag.withMetavar("<duration>"),
     Flag.withDescription(
       "How long it lives: 24h, 90m, 1h30m; given in full or refused. By default MOSAIC_CERT_DEFAULT, or what the grant has left"
-    )
+    ),
+    optional
   ),
   force: forceFlag
 }
@@ -84,10 +88,7 @@ interface PreparedKey {
   readonly key: Option.Option<{ readonly file: OutputFile; readonly pem: Redacted.Redacted }>
 }
 
-const prepareKey = Effect.fnUntraced(function* (
-  { csr, keyOut, keyType }: Files,
-  force: boolean
-) {
+const prepareKey = Effect.fnUntraced(function* ({ csr, keyOut, keyType }: Files, force: boolean) {
   if (Option.isNone(keyOut)) {
     const csrPem = yield* readRequest(Option.getOrElse(csr, () => "-"))
     return { csrPem, key: Option.none() } satisfies PreparedKey
@@ -116,10 +117,8 @@ const commit = Effect.fnUntraced(function* (
   key: PreparedKey["key"]
 ) {
   const recovery = `the certificate is on record: mosaic federation cert export ${issued.serial} --cert-out FILE`
-  const failed =
-    (file: OutputFile, recovery: string) =>
-    (error: NodeJS.ErrnoException) =>
-      new OutputUnwritable({ path: file.path, reason: reasonOf(error), recovery })
+  const failed = (file: OutputFile, recovery: string) => (error: NodeJS.ErrnoException) =>
+    new OutputUnwritable({ path: file.path, reason: reasonOf(error), recovery })
   if (Option.isSome(key)) {
     const { file } = key.value
     yield* file.commit.pipe(
@@ -154,58 +153,55 @@ const ignoredExtensions = (csrPem: string): ReadonlyArray<string> =>
 export const issue = Command.make(
   "issue",
   flags,
-  Effect.fn("cert issue")(
-    function* ({ certOut, csr, force, grant, keyOut, keyType, lifetime, user }) {
-      const files = { certOut, csr, keyOut, keyType }
-      const problem = checkFiles(files)
-      if (Option.isSome(problem)) return yield* problem.value
-      const certificate = yield* prepareOutput(certOut, { mode: 0o644, force })
-      const { csrPem, key } = yield* prepareKey(files, force)
-      const { issued, of } = yield* useIssuance((issuance, grants) =>
-        Effect.gen(function* () {
-          const of = yield* grants.find(grant)
-          const subject = Option.getOrElse(user, () => of.subjectUserId)
-          const issued = yield* issuance.issue(requestOf(grant, subject, csrPem, lifetime))
-          yield* Effect.uninterruptible(commit(issued, certificate, key))
-          return { issued, of }
-        })
-      )
-      const now = yield* DateTime.now
-      const leaf = yield* Effect.orDie(Effect.fromResult(parseCertificate(issued.certificate)))
-      const ignored = ignoredExtensions(csrPem)
-      const keyFile = Option.getOrNull(keyOut)
-      yield* print({
-        document: {
-          serial: issued.serial,
-          grantId: of.id,
-          subjectUserId: of.subjectUserId,
-          peer: of.peer,
-          notBefore: DateTime.formatIso(issued.notBefore),
-          notAfter: DateTime.formatIso(issued.notAfter),
-          fingerprintSha256: leaf.fingerprintSha256,
-          certificate: issued.certificate,
-          chain: issued.chain,
-          ignoredExtensions: ignored,
-          files: { certificate: certOut, key: keyFile }
-        },
-        lines: [
-          `Issued a certificate to ${of.peer} under grant ${of.id}`,
-          `  acts for     user ${of.subjectUserId}`,
-          `  serial       ${issued.serial}`,
-          `  valid to     ${utc(leaf.notAfter)}  (${timeLeft(leaf.notAfter, DateTime.toDateUtc(now))})`,
-          `  fingerprint  SHA-256 ${leaf.fingerprintSha256}`,
-          `  certificate  ${certOut}`,
-          ...(keyFile === null ? [] : [`  key          ${keyFile} (mode 0600)`]),
-          ...(ignored.length === 0
-            ? []
-            : [`  ignored      extensions that the CSR asked for: ${ignored.join(", ")}`]),
-          "",
-          `Next: mosaic federation cert inspect ${certOut}`
-        ]
+  Effect.fn("cert issue")(function* ({ certOut, csr, force, grant, keyOut, keyType, lifetime, user }) {
+    const files = { certOut, csr, keyOut, keyType }
+    const problem = checkFiles(files)
+    if (Option.isSome(problem)) return yield* problem.value
+    const certificate = yield* prepareOutput(certOut, { mode: 0o644, force })
+    const { csrPem, key } = yield* prepareKey(files, force)
+    const { issued, of } = yield* useIssuance((issuance, grants) =>
+      Effect.gen(function* () {
+        const of = yield* grants.find(grant)
+        const subject = Option.getOrElse(user, () => of.subjectUserId)
+        const issued = yield* issuance.issue(requestOf(grant, subject, csrPem, lifetime))
+        yield* Effect.uninterruptible(commit(issued, certificate, key))
+        return { issued, of }
       })
-    },
-    Effect.scoped
-  )
+    )
+    const now = yield* DateTime.now
+    const leaf = yield* Effect.orDie(Effect.fromResult(parseCertificate(issued.certificate)))
+    const ignored = ignoredExtensions(csrPem)
+    const keyFile = Option.getOrNull(keyOut)
+    yield* print({
+      document: {
+        serial: issued.serial,
+        grantId: of.id,
+        subjectUserId: of.subjectUserId,
+        peer: of.peer,
+        notBefore: DateTime.formatIso(issued.notBefore),
+        notAfter: DateTime.formatIso(issued.notAfter),
+        fingerprintSha256: leaf.fingerprintSha256,
+        certificate: issued.certificate,
+        chain: issued.chain,
+        ignoredExtensions: ignored,
+        files: { certificate: certOut, key: keyFile }
+      },
+      lines: [
+        `Issued a certificate to ${of.peer} under grant ${of.id}`,
+        `  acts for     user ${of.subjectUserId}`,
+        `  serial       ${issued.serial}`,
+        `  valid to     ${utc(leaf.notAfter)}  (${timeLeft(leaf.notAfter, DateTime.toDateUtc(now))})`,
+        `  fingerprint  SHA-256 ${leaf.fingerprintSha256}`,
+        `  certificate  ${certOut}`,
+        ...(keyFile === null ? [] : [`  key          ${keyFile} (mode 0600)`]),
+        ...(ignored.length === 0
+          ? []
+          : [`  ignored      extensions that the CSR asked for: ${ignored.join(", ")}`]),
+        "",
+        `Next: mosaic federation cert inspect ${certOut}`
+      ]
+    })
+  }, Effect.scoped)
 ).pipe(
   Command.withDescription(
     "Issue a certificate under a grant: signed by step-ca, compared with the grant field by field, recorded, and only then written"

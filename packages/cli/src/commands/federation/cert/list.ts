@@ -1,14 +1,13 @@
 import { Effect, Option } from "effect"
 import * as Command from "effect/cli/Command"
-import * as Flag from "effect/cli/Flag"
 import { recordDocument, recordTable } from "../../../CertificateRecordView.ts"
-import { grantFlag, limitFlag } from "../../../flags.ts"
+import { grantFlag, limitFlag, optional } from "../../../flags.ts"
 import { print } from "../../../Output.ts"
 import { useGrants } from "../../../Services.ts"
 
 export const list = Command.make(
   "list",
-  { grant: Flag.optional(grantFlag), limit: limitFlag },
+  { grant: optional(grantFlag), limit: limitFlag },
   Effect.fn("cert list")(function* ({ grant, limit }) {
     const records = yield* useGrants((grants) =>
       grants.certificates({ limit, ...(Option.isSome(grant) ? { grantId: grant.value } : {}) })

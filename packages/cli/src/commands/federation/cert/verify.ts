@@ -27,7 +27,8 @@ export const verify = Command.make(
     const { oids, roots } = yield* readTrust(root)
     if (roots.length === 0) {
       return yield* new UsageInvalid({
-        problem: "--root is not given and STEP_CA_ROOT_CERT_PATH is not set, so there is nothing to verify against",
+        problem:
+          "--root is not given and STEP_CA_ROOT_CERT_PATH is not set, so there is nothing to verify against",
         help: "mosaic federation cert verify --help"
       })
     }

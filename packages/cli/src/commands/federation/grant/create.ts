@@ -4,7 +4,7 @@ import { GrantId } from "@mosaic-federation/domain/GrantId"
 import { DateTime, Duration, Effect, Option } from "effect"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import { peerFlag, userFlag } from "../../../flags.ts"
+import { optional, peerFlag, required, userFlag } from "../../../flags.ts"
 import { grantDocument, grantLines } from "../../../GrantView.ts"
 import { print } from "../../../Output.ts"
 import { Period } from "../../../Period.ts"
@@ -18,8 +18,8 @@ const standardPeriod = Duration.days(30)
 const zoned = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/
 
 const flags = {
-  user: userFlag,
-  peer: peerFlag,
+  user: required(userFlag),
+  peer: required(peerFlag),
   scope: Flag.String("scope").pipe(
     Flag.withSchema(Scope),
     Flag.withMetavar("<scope>"),
@@ -28,9 +28,9 @@ const flags = {
   ),
   expiresIn: Flag.String("expires-in").pipe(
     Flag.withSchema(Period),
-    Flag.optional,
     Flag.withMetavar("<period>"),
-    Flag.withDescription("How long it lasts: 30d (the default), 12h, 1d12h")
+    Flag.withDescription("How long it lasts: 30d (the default), 12h, 1d12h"),
+    optional
   ),
   expiresAt: Flag.String("expires-at").pipe(
     Flag.filter(
@@ -38,15 +38,15 @@ const flags = {
       () => "Expected a time with its zone (RFC 3339), such as 2027-01-31T12:00:00Z"
     ),
     Flag.map((text) => DateTime.makeUnsafe(text)),
-    Flag.optional,
     Flag.withMetavar("<time>"),
-    Flag.withDescription("Or the instant of its end, as in 2027-01-31T12:00:00Z")
+    Flag.withDescription("Or the instant of its end, as in 2027-01-31T12:00:00Z"),
+    optional
   ),
   id: Flag.String("id").pipe(
     Flag.withSchema(GrantId),
-    Flag.optional,
     Flag.withMetavar("<grant id>"),
-    Flag.withDescription("The id, where another system has chosen it; by default a random one")
+    Flag.withDescription("The id, where another system has chosen it; by default a random one"),
+    optional
   )
 }
 

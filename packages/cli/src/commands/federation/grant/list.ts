@@ -1,37 +1,26 @@
-import { GrantStatus, PeerName } from "@mosaic-federation/domain/Grant"
+import { GrantStatus } from "@mosaic-federation/domain/Grant"
 import { GrantId } from "@mosaic-federation/domain/GrantId"
-import { UserId } from "@mosaic-federation/domain/UserId"
 import { DateTime, Effect, Option } from "effect"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import { limitFlag } from "../../../flags.ts"
+import { limitFlag, optional, peerFlag, userFlag } from "../../../flags.ts"
 import { grantDocument, grantTable } from "../../../GrantView.ts"
 import { print } from "../../../Output.ts"
 import { useGrants } from "../../../Services.ts"
 
 const flags = {
-  peer: Flag.String("peer").pipe(
-    Flag.withSchema(PeerName),
-    Flag.optional,
-    Flag.withMetavar("<peer>"),
-    Flag.withDescription("Only grants to this peer")
-  ),
-  user: Flag.String("user").pipe(
-    Flag.withSchema(UserId),
-    Flag.optional,
-    Flag.withMetavar("<user id>"),
-    Flag.withDescription("Only grants that act for this user")
-  ),
+  peer: optional(peerFlag.pipe(Flag.withDescription("Only grants to this peer"))),
+  user: optional(userFlag.pipe(Flag.withDescription("Only grants that act for this user"))),
   status: Flag.Literals("status", GrantStatus.literals).pipe(
-    Flag.optional,
-    Flag.withDescription("Only grants that are this now")
+    Flag.withDescription("Only grants that are this now"),
+    optional
   ),
   limit: limitFlag,
   before: Flag.String("before").pipe(
     Flag.withSchema(GrantId),
-    Flag.optional,
     Flag.withMetavar("<grant id>"),
-    Flag.withDescription("The next page: only grants created before this one")
+    Flag.withDescription("The next page: only grants created before this one"),
+    optional
   )
 }
 

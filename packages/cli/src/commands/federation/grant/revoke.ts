@@ -1,9 +1,10 @@
 import { GrantId } from "@mosaic-federation/domain/GrantId"
 import { utc } from "@mosaic-federation/x509/CertificateReport"
-import { DateTime, Effect } from "effect"
+import { DateTime, Effect, Option } from "effect"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
+import { optional } from "../../../flags.ts"
 import { grantDocument } from "../../../GrantView.ts"
 import { print } from "../../../Output.ts"
 import { useGrants } from "../../../Services.ts"
@@ -15,9 +16,10 @@ const flags = {
       (reason) => reason.trim().length > 0 && reason.length <= 500,
       () => "Expected 1 to 500 characters"
     ),
-    Flag.withDefault("revoked by the operator"),
     Flag.withMetavar("<text>"),
-    Flag.withDescription("Why; it stays on record and refusals repeat it")
+    Flag.withDescription("Why; it stays on record and refusals repeat it"),
+    optional,
+    Flag.map(Option.getOrElse(() => "revoked by the operator"))
   )
 }
 
