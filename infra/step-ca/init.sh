@@ -570,7 +570,10 @@ create_jwk() {
 
 STAGE=
 on_exit() {
-  if [ -n "$STAGE" ] && [ ! -e "$STAGE/ready" ]; then rm -rf -- "$STAGE"; fi
+  if [ -n "$STAGE" ] && [ ! -e "$STAGE/ready" ]; then
+    rm -rf -- "$STAGE"
+    warn "stopped before the new keys were complete: they are removed; remove the cause above and start again"
+  fi
   unlock
 }
 
