@@ -14,7 +14,7 @@ import {
 import { join } from "node:path"
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
-import { compactDecrypt, type JWK } from "jose"
+import type { JWK } from "jose"
 import { makeProvisionerKey, publicHalf } from "../src/ProvisionerKeys.ts"
 import {
   boot,
@@ -23,6 +23,7 @@ import {
   type CaConfig,
   filesIn,
   infra,
+  openKey,
   pathWithout,
   provisionerOf,
   readConfig,
@@ -54,16 +55,6 @@ const keepConfig = (stepPath: string) =>
     Effect.sync(() => read(caJson(stepPath))),
     (text) => Effect.sync(() => writeFileSync(caJson(stepPath), text, { mode: 0o600 }))
   )
-
-/** The private key that a JWE file holds. */
-const openKey = (jwePath: string, password: string) =>
-  Effect.promise(async () => {
-    const { plaintext } = await compactDecrypt(read(jwePath), new TextEncoder().encode(password), {
-      keyManagementAlgorithms: ["PBES2-HS256+A128KW"],
-      maxPBES2Count: 1_000_000
-    })
-    return JSON.parse(new TextDecoder().decode(plaintext)) as JWK
-  })
 
 const templates = ["federation.tpl", "gateway.tpl"] as const
 

@@ -12,7 +12,6 @@ import {
 import { delimiter, join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { compactDecrypt, type JWK } from "jose"
 import { onPath } from "../src/GoToolchain.ts"
 import { stepTools } from "../src/StepTools.ts"
 import {
@@ -21,6 +20,7 @@ import {
   type BootOptions,
   caJson,
   filesIn,
+  openKey,
   pathWithout,
   provisionerOf,
   readConfig,
@@ -65,15 +65,6 @@ const contentsIn = (directory: string) =>
 
 const secretParts = ["certs", "config", "gateway", "secrets"]
 
-const openKey = (jwePath: string, passwordPath: string) =>
-  Effect.promise(async () => {
-    const { plaintext } = await compactDecrypt(readFileSync(jwePath, "utf8"), readFileSync(passwordPath), {
-      keyManagementAlgorithms: ["PBES2-HS256+A128KW"],
-      maxPBES2Count: 1_000_000
-    })
-    return JSON.parse(new TextDecoder().decode(plaintext)) as JWK
-  })
-
 /** A CA is whole when a further boot finds nothing to do, and its keys open with what lies beside them. */
 const assertWhole = Effect.fnUntraced(function* (stepPath: string) {
   // The lock file appears with the first boot that finds flock.
@@ -91,7 +82,7 @@ const assertWhole = Effect.fnUntraced(function* (stepPath: string) {
     ["mosaic-gateway", "gateway_"]
   ] as const) {
     const path = (file: string) => join(stepPath, "gateway", `${prefix}provisioner_${file}`)
-    const { d, kid } = yield* openKey(path("key.jwe"), path("password"))
+    const { d, kid } = yield* openKey(path("key.jwe"), readFileSync(path("password"), "utf8"))
     assert.isString(d)
     const { encryptedKey, key } = provisionerOf(readConfig(stepPath), name)
     assert.isUndefined(encryptedKey)

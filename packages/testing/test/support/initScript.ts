@@ -6,7 +6,7 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { assert } from "@effect/vitest"
 import { Effect } from "effect"
-import type { JWK } from "jose"
+import { compactDecrypt, type JWK } from "jose"
 import { onPath } from "../../src/GoToolchain.ts"
 import { runCommand } from "../../src/internal/runCommand.ts"
 import { stepTools } from "../../src/StepTools.ts"
@@ -87,6 +87,20 @@ export const provisionerOf = (config: Pick<CaConfig, "authority">, name: string)
   assert(found !== undefined, `no provisioner ${name}`)
   return found
 }
+
+/** The private key that a JWE file of init.sh holds. */
+export const openKey = (jwePath: string, password: string) =>
+  Effect.promise(async () => {
+    const { plaintext } = await compactDecrypt(
+      readFileSync(jwePath, "utf8"),
+      new TextEncoder().encode(password),
+      {
+        keyManagementAlgorithms: ["PBES2-HS256+A128KW"],
+        maxPBES2Count: 1_000_000
+      }
+    )
+    return JSON.parse(new TextDecoder().decode(plaintext)) as JWK
+  })
 
 export const sha256 = (path: string) => createHash("sha256").update(readFileSync(path)).digest("hex")
 
