@@ -18,7 +18,7 @@ export interface ErrorSpec<Fields> {
   readonly exitCode: ExitCode
   /** True where the same call may succeed later with nothing changed. */
   readonly retryable: boolean
-  /** Why: the evidence, naming fields by their standard names. */
+  /** Why: the evidence, naming fields by their standard names; shown on one line. */
   readonly message: (fields: Fields) => string
   /** A command to run or a setting to change. */
   readonly remediation: (fields: Fields) => string
@@ -43,6 +43,12 @@ export interface ErrorClassStatics {
   readonly retryable: boolean
 }
 
+/**
+ * Fields repeat what a peer, the CA or the database wrote: a sentence stays one line, and no control or format
+ * character of theirs (Unicode Cc and Cf, with escape sequences and direction marks) reaches a terminal or a log.
+ */
+const oneLine = (sentence: string): string => sentence.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+ */gu, " ")
+
 export const ErrorClass =
   <Self>() =>
   <Tag extends string, const Fields extends Schema.Struct.Fields>(
@@ -65,13 +71,13 @@ export const ErrorClass =
       [Runtime.errorExitCode]: constant(exitCode),
       message: {
         get(this: Schema.Struct.Type<Fields>) {
-          return message(this)
+          return oneLine(message(this))
         },
         configurable: true
       },
       remediation: {
         get(this: Schema.Struct.Type<Fields>) {
-          return remediation(this)
+          return oneLine(remediation(this))
         },
         configurable: true
       }

@@ -2,8 +2,10 @@
 import { readdirSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import { DateTime, Duration, Runtime, Schema } from "effect"
+import { InputUnreadable } from "../src/CommandErrors.ts"
 import { formatLifetime } from "../src/Lifetime.ts"
 import { catalogue, isMosaicError, MosaicError } from "../src/MosaicError.ts"
+import { CsrSubjectMismatch } from "../src/RequestErrors.ts"
 import { errorExamples } from "./support/errorExamples.ts"
 
 /** Code, exit code, HTTP status, retryable. Scripts and clients rely on every line: none may change, only be added. */
@@ -154,6 +156,15 @@ describe("MosaicError", () => {
       assert.match(title, /^[A-Z].*[^.]$/, code)
       assert.match(explanation, /^(?:[A-Z]|step-ca|initdb).*\.$/s, code)
     }
+  })
+
+  it("shows one line without control characters, whatever a peer or the CA wrote", () => {
+    const found = "CN=a\r\n  b\u001b[2Kc\u202ed\u2028e"
+    const error = new CsrSubjectMismatch({ expected: "none", found })
+    assert.include(error.message, "found CN=a b [2Kc d e")
+    const file = new InputUnreadable({ path: "a\nb", reason: "no such file" })
+    assert.strictEqual(file.remediation, "name a file that this user can read: ls -l a b")
+    assert.strictEqual(error.found, found)
   })
 
   for (const example of errorExamples) {
