@@ -74,7 +74,8 @@ const isLostAnswer = (error: IssuanceError): boolean =>
 const isSettled = (cause: Cause.Cause<unknown>): boolean =>
   !Cause.hasInterrupts(cause) && !Cause.hasDies(cause)
 
-const decodeRequest = Schema.decodeUnknownEffect(Schema.toType(IssueCertRequest))
+/** By its fields: a schema of the class would take any object of that prototype, whatever it holds. */
+const decodeRequest = Schema.decodeUnknownEffect(Schema.toType(Schema.Struct(IssueCertRequest.fields)))
 
 export class Issuance extends Context.Service<
   Issuance,
@@ -209,7 +210,13 @@ export class Issuance extends Context.Service<
         })
         const result = yield* grants
           .recordIssued(issued, conformant.leaf.fingerprintSha256)
-          .pipe(Effect.tapError(() => revokeAtCa(serial, "certificate could not be recorded")))
+          .pipe(
+            Effect.tapError(({ code: errorCode }) =>
+              Effect.flatMap(revokeAtCa(serial, "certificate could not be recorded"), (revokedAtCa) =>
+                recordOutcome({ serial, state: "withheld", errorCode, revokedAtCa })
+              )
+            )
+          )
         if (result._tag === "Recorded") return issued
         const revokedAtCa = yield* revokeAtCa(serial, `grant ${result.status} in flight`)
         const error = new GrantEndedInFlight({
