@@ -131,17 +131,20 @@ const readDer = (der: Uint8Array): Result.Result<Certificate, CertificateFault> 
     const version = yield* readVersion(members[0])
     const from = members[0]?.tag === 0xa0 ? 1 : 0
     const [serial, tbsAlgorithm, issuer, validity, subject, spki, ...rest] = members.slice(from)
-    const [notBefore, notAfter] = yield* expectChildren(validity, Tag.sequence, "validity")
+    const [notBefore, notAfter, ...later] = yield* expectChildren(validity, Tag.sequence, "validity")
+    if (later.length > 0) return yield* Result.fail({ message: `validity: ${later.length + 2} of 2 members` })
     const key = yield* expectTag(spki, Tag.sequence, "subjectPublicKeyInfo")
     const publicKey = yield* Result.mapError(readPublicKey(key.raw), (fault) => ({
       message:
         fault._tag === "NotAKey" ? fault.message : `subjectPublicKeyInfo: ${fault.description} cannot be read`
     }))
     // RFC 5280 §4.1: [1] and [2] are unique identifiers, [3] the extensions.
+    const inOrder = [0x81, 0x82, 0xa3].filter((known) => rest.some(({ tag }) => tag === known))
+    if (inOrder.join() !== rest.map(({ tag }) => tag).join())
+      return yield* Result.fail({
+        message: "tbsCertificate: members that are unknown, twice or out of order"
+      })
     const extensionsMember = rest.find(({ tag }) => tag === 0xa3)
-    const unknown = rest.find(({ tag }) => ![0x81, 0x82, 0xa3].includes(tag))
-    if (unknown !== undefined)
-      return yield* Result.fail({ message: `tbsCertificate: an unknown member at octet ${unknown.offset}` })
     const [extensions, ...more] =
       extensionsMember === undefined ? [] : yield* expectChildren(extensionsMember, 0xa3, "extensions")
     if (more.length > 0) return yield* Result.fail({ message: "extensions: more than one member" })

@@ -300,9 +300,9 @@ export const checks: ReadonlyArray<Check> = [
     run: ({ chain, leaf }) => {
       const [issuer] = chain
       const expected = issuer === undefined ? undefined : subjectKeyIdentifier(issuer)
-      const found = authorityKeyIdentifier(leaf)
-      if (expected === undefined || found === undefined) return undefined
-      return same(expected, found)
+      const stated = leaf.extensions.some(({ oid }) => oid === Oid.authorityKeyIdentifier)
+      if (expected === undefined || !stated) return undefined
+      return same(expected, authorityKeyIdentifier(leaf) ?? "unreadable")
     }
   },
   {

@@ -54,12 +54,12 @@ export const readName = (element: DerElement | undefined, what: string): Result.
     for (const set of yield* childrenOf(sequence)) {
       const attributes: Array<NameAttribute> = []
       for (const attribute of yield* expectChildren(set, Tag.set, what)) {
-        const [type, value] = yield* expectChildren(attribute, Tag.sequence, what)
+        const [type, value, ...more] = yield* expectChildren(attribute, Tag.sequence, what)
         const oid = yield* readOid(type, what)
-        if (value === undefined)
+        if (value === undefined || more.length > 0)
           return yield* Result.fail({
             offset: attribute.offset,
-            message: `${what}: an attribute without a value`
+            message: `${what}: an attribute of ${value === undefined ? 1 : 2 + more.length} members`
           })
         attributes.push({ oid, value: decodeText(value) })
       }

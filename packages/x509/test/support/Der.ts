@@ -57,3 +57,23 @@ export const extension = (type: string, value: Uint8Array, critical = false) =>
 /** RFC 5280 §4.2.1.6, by context tag: 0x81 email, 0x82 DNS, 0x86 URI, 0x87 IP. */
 export const generalNames = (...names: ReadonlyArray<readonly [number, string]>) =>
   sequence(...names.map(([tag, text]) => element(tag, bytes(text))))
+
+/** The elements inside one that was written here or by a certificate library: short and long definite lengths. */
+export const membersOf = (whole: Uint8Array): ReadonlyArray<Uint8Array> => {
+  const headerAt = (at: number) => {
+    const first = whole[at + 1] ?? 0
+    if (first < 0x80) return { start: at + 2, length: first }
+    const octets = whole.subarray(at + 2, at + 2 + (first & 0x7f))
+    return {
+      start: at + 2 + octets.length,
+      length: octets.reduce((length, octet) => length * 256 + octet, 0)
+    }
+  }
+  const members: Array<Uint8Array> = []
+  for (let at = headerAt(0).start; at < whole.length;) {
+    const { length, start } = headerAt(at)
+    members.push(whole.subarray(at, start + length))
+    at = start + length
+  }
+  return members
+}
