@@ -1,6 +1,10 @@
-/** Checks that what the documents tell people to open or to run is there: links, npm scripts, test projects, files. */
+/**
+ * Checks that what the documents tell people to open or to run is there (links, npm scripts, test projects, files), and
+ * that what they say of errors is so.
+ */
 import { existsSync, globSync, readFileSync } from "node:fs"
 import { dirname, join } from "node:path"
+import { errorsPageProblems } from "./errors-doc.ts"
 import { root } from "./tasks/root.ts"
 
 const documents = globSync(["*.md", "docs/**/*.md", "infra/**/*.md", "packages/*/*.md"], {
@@ -38,4 +42,7 @@ const problemsIn = (path: string): ReadonlyArray<string> => {
 }
 
 /** What is wrong, one line each. */
-export const documentProblems = (): ReadonlyArray<string> => documents.flatMap(problemsIn)
+export const documentProblems = (): ReadonlyArray<string> => [
+  ...documents.flatMap(problemsIn),
+  ...errorsPageProblems()
+]

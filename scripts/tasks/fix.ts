@@ -1,5 +1,6 @@
-/** Formats, and repairs what the linter can. */
+/** Formats, repairs what the linter can, and writes the page of errors. */
 import { stderrProgress } from "../../packages/testing/src/Progress.ts"
+import { writeErrorsPage } from "../errors-doc.ts"
 import { linted, program, runStep } from "./Step.ts"
 
 const { say } = stderrProgress()
@@ -12,3 +13,5 @@ for (const step of steps) {
   say(passed ? `${step.name}: done` : `${step.name}: these need you\n${output}`)
   if (!passed) process.exitCode = 1
 }
+writeErrorsPage()
+say("docs/errors.md: written")
