@@ -4,7 +4,7 @@
  * again here.
  */
 import "reflect-metadata"
-import { createPublicKey, KeyObject, randomBytes, sign, webcrypto } from "node:crypto"
+import { KeyObject, randomBytes, sign, webcrypto } from "node:crypto"
 import * as x509 from "@peculiar/x509"
 import { Result } from "effect"
 import { type Certificate, parseCertificate } from "../../src/Certificate.ts"
@@ -25,7 +25,7 @@ export const serial = "98765432109876543210987654321098765432"
 
 export const requestedAt = new Date("2026-03-01T12:00:00.500Z")
 export const now = new Date("2026-03-01T12:00:02.000Z")
-export const notBefore = new Date("2026-03-01T11:59:00.000Z")
+const notBefore = new Date("2026-03-01T11:59:00.000Z")
 export const notAfter = new Date("2026-03-02T12:00:00.000Z")
 
 export const oids = Result.getOrThrow(grantOids())
@@ -41,7 +41,6 @@ export interface AuthorityOptions {
   readonly name?: string
   readonly notBefore?: Date
   readonly notAfter?: Date
-  readonly keys?: webcrypto.CryptoKeyPair
   /** In the place of basicConstraints and keyUsage. */
   readonly extensions?: ReadonlyArray<x509.Extension>
 }
@@ -60,7 +59,7 @@ const caExtensions = () => [
 export const parsed = (der: Uint8Array) => Result.getOrThrow(parseCertificate(der))
 
 const makeAuthority = async (issuer: Authority | undefined, name: string, options: AuthorityOptions) => {
-  const keys = options.keys ?? (await makeKeys())
+  const keys = await makeKeys()
   const keyIdentifier = randomBytes(20).toString("hex")
   const certificate = await x509.X509CertificateGenerator.create({
     subject: `CN=${name}`,
@@ -92,7 +91,7 @@ export const makeIntermediate = (issuer: Authority, options: AuthorityOptions = 
 export const uuidValue = (uuid: string) => Result.getOrThrow(encode(uuid))
 
 /** By the part that each plays in a leaf. */
-export const leafExtensions = (issuer: Authority) => ({
+const leafExtensions = (issuer: Authority) => ({
   keyUsage: keyUsages(x509.KeyUsageFlags.digitalSignature),
   extendedKeyUsage: new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.clientAuth]),
   subjectKeyIdentifier: new x509.SubjectKeyIdentifierExtension(randomBytes(20).toString("hex")),
@@ -102,7 +101,7 @@ export const leafExtensions = (issuer: Authority) => ({
   subjectUserId: extension(oids.subjectUserId, uuidValue(subjectUserId))
 })
 
-export type LeafExtensions = ReturnType<typeof leafExtensions>
+type LeafExtensions = ReturnType<typeof leafExtensions>
 
 export interface LeafOptions {
   readonly subject?: string
@@ -151,6 +150,3 @@ export const rewritten = (
 
 export const spkiOf = async (key: webcrypto.CryptoKey) =>
   new Uint8Array(await webcrypto.subtle.exportKey("spki", key))
-
-export const keyOf = (spki: Uint8Array) =>
-  createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" })
