@@ -43,9 +43,12 @@ const decodeText = ({ contents, tag }: DerElement): string => {
     : `#${Buffer.from(contents).toString("hex")}`
 }
 
-/** A control character in a name could forge a line of what a person reads. */
+/** What breaks a line, moves the cursor or turns the direction of writing could forge what a person reads. */
 const printable = (text: string) =>
-  text.replaceAll(/\p{Cc}/gu, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`)
+  text.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => {
+    const code = (character.codePointAt(0) ?? 0).toString(16).padStart(4, "0")
+    return code.length > 4 ? `\\u{${code}}` : `\\u${code}`
+  })
 
 export const readName = (element: DerElement | undefined, what: string): Result.Result<Name, DerFault> =>
   Result.gen(function* () {
