@@ -1,6 +1,7 @@
 /**
  * Everything that can be known without running the product: format, lint (with the one way of imports), types, unused
- * code and dependencies, the packages as they would be published, shell scripts. All of it runs, whatever fails first.
+ * code and dependencies, the packages as they would be published, shell scripts, documents, and that a test produces
+ * every error. All of it runs, whatever fails first.
  */
 import { accessSync, constants, globSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -8,6 +9,7 @@ import { delimiter, join } from "node:path"
 import { stderrProgress } from "../../packages/testing/src/Progress.ts"
 import { bundle } from "../bundle.ts"
 import { documentProblems } from "../documents.ts"
+import { errorTestProblems } from "../error-tests.ts"
 import { linted, program, runStep, type Step, type StepResult } from "./Step.ts"
 import { root } from "./root.ts"
 
@@ -77,8 +79,11 @@ if (isOnPath("shellcheck")) {
   say("shell    not checked: shellcheck is not on PATH (npm run parts installs it)")
 }
 
-const problems = documentProblems()
-tell("docs", { passed: problems.length === 0, output: problems.join("\n"), seconds: 0 })
+const tellProblems = (name: string, problems: ReadonlyArray<string>) =>
+  tell(name, { passed: problems.length === 0, output: problems.join("\n"), seconds: 0 })
+
+tellProblems("docs", documentProblems())
+tellProblems("errors", errorTestProblems())
 
 if (failed.length > 0) {
   say(`npm run check: ${failed.join(", ")} failed; npm run fix repairs format and part of lint`)

@@ -152,15 +152,15 @@ export const errorExamples: ReadonlyArray<MosaicError> = [
     log: "/home/me/.local/share/mosaic/postgres.log"
   }),
   new Command.UsageInvalid({
-    problem: "Missing required flag: --grant",
+    problem: "--csr and --key-out are both given",
     help: "mosaic federation cert issue --help"
   }),
   new Command.InputUnreadable({ path: "request.csr", reason: "no such file" }),
   new Command.OutputExists({ path: "peer.key" }),
   new Command.OutputUnwritable({
     path: "/etc/peer.crt",
-    reason: "this user may not write there",
-    recovery: "name a directory that this user may write to"
+    reason: "permission denied",
+    recovery: "name a file in a directory that can be written (ls -ld, df -h); nothing was issued"
   }),
   new Command.CertificateNotFound({ serial }),
   new Command.InternalError({ defect: "a value was neither of two that it can be" })
