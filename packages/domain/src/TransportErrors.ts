@@ -61,7 +61,7 @@ export class CaIssuerUnknown extends ErrorClass<CaIssuerUnknown>()(
     message: ({ origin, reason }) =>
       `the certificate of ${origin} does not chain to a root in STEP_CA_ROOT_CERT_PATH (${reason})`,
     remediation: () =>
-      `compare fingerprints: step certificate fingerprint ROOT_FILE, and on the CA: step certificate fingerprint certs/root_ca.crt; after a root rotation put both roots into the file`
+      `make STEP_CA_ROOT_CERT_PATH name the root of this CA; compare fingerprints: step certificate fingerprint ROOT_FILE, and on the CA: step certificate fingerprint certs/root_ca.crt; after a root rotation put both roots into the file`
   }
 ) {}
 
