@@ -119,16 +119,17 @@ const showNext = Effect.fn("Quickstart.showNext")(function* (
   const certificate = shown(paths.certificate)
   const root = shown(rootPath)
   heading("Try next")
+  line(`  . ${shown(paths.env)}`)
   line(`  ${mosaic} federation cert inspect ${certificate}`)
   line(`  ${mosaic} federation cert verify ${certificate} --root ${root}`)
+  line(`  ${mosaic} federation grant show ${grant.id}`)
   if (isOnPath("openssl")) {
     line(`  openssl x509 -in ${certificate} -noout -text`)
     line(`  openssl verify -CAfile ${root} -untrusted ${certificate} ${certificate}`)
   }
   line("\n  Issue one yourself: keep the CA running in one terminal,")
   line("    npm run ca")
-  line("  and in another:")
-  line(`    . ${shown(paths.env)}`)
+  line("  and here:")
   line(
     `    ${mosaic} federation cert issue --grant ${grant.id} --key-out ${join(shown(paths.directory), "mine.key")} --cert-out ${join(shown(paths.directory), "mine.crt")}`
   )

@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process"
+import { spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
 import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -37,6 +37,18 @@ const leafOf = (path: string) => {
 const octets = (uuid: string) =>
   `0C 24 ${Buffer.from(uuid).toString("hex").toUpperCase().replace(/../g, "$& ").trim()}`
 
+/** What the page ends with: one command a line, two spaces before it, four where npm run ca is needed first. */
+const suggested = (page: string) =>
+  [...page.slice(page.indexOf("Try next")).matchAll(/^ {2,4}(\. \S+|node_modules.*|openssl.*)$/gm)].map(
+    ([, command = ""]) => command
+  )
+
+const run = (commands: ReadonlyArray<string>) =>
+  spawnSync("sh", ["-euc", commands.join("\n")], {
+    cwd: fileURLToPath(new URL("../../../", import.meta.url)),
+    encoding: "utf8"
+  })
+
 describe("quickstart", () => {
   it.live("issues a certificate and shows all of it; the next run a new one, from the same CA", () =>
     Effect.gen(function* () {
@@ -57,7 +69,10 @@ describe("quickstart", () => {
       assert.match(page, /1 read the CSR[^]*8 recorded the certificate/)
       assert.match(page, / {2}ok {4}chain: /)
       assert.notMatch(page, /FAIL|n\/a/)
-      assert.include(page, `federation cert inspect ${paths.certificate}`)
+      const tried = run(suggested(page).filter((command) => !command.includes("cert issue")))
+      assert.strictEqual(tried.status, 0, tried.stderr)
+      assert.include(tried.stdout, "gateway.example, whose grant is active now")
+      assert.include(tried.stdout, "a valid grant certificate")
       assert.strictEqual(statSync(paths.key).mode & 0o777, 0o600)
       assert.isUndefined(yield* StepCaProcess.findRunning(paths.stepPath))
 
@@ -77,6 +92,9 @@ describe("quickstart", () => {
       const page = yield* read(directory)
       assert.include(page, `step-ca already runs at ${ca.url}`)
       assert.isDefined(ca.pid())
+      const tried = run(suggested(page).filter((command) => /^\.|cert issue/.test(command)))
+      assert.strictEqual(tried.status, 0, tried.stderr)
+      assert.include(tried.stdout, "Issued a certificate to gateway.example under grant")
     })
   )
 
