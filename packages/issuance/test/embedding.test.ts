@@ -120,7 +120,13 @@ class Stranger extends Context.Service<Stranger, Project>()("@mosaic-federation/
           pnpm: { overrides: { ...given.overrides, ...Object.fromEntries(ours) } }
         })
       )
-      yield* succeed(directory, [...pnpm, "install", "--prefer-offline", "--ignore-workspace"])
+      yield* succeed(directory, [
+        ...pnpm,
+        "install",
+        "--prefer-offline",
+        "--ignore-workspace",
+        "--no-frozen-lockfile"
+      ])
       return { directory, tarballs }
     })
   )
