@@ -16,6 +16,7 @@ export default defineConfig({
       project("x509", { timeout: 60_000 }),
       project("domain", { timeout: 10_000 }),
       project("issuance", { timeout: 60_000 }),
+      project("gateway", { timeout: 60_000 }),
       project("testing", { timeout: 60_000 }),
       project("cli", { timeout: 60_000 }),
       project("quickstart", { timeout: 60_000 })

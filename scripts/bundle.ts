@@ -16,7 +16,7 @@ const output = join(root, "packages/cli/dist/mosaic.mjs")
 const stamp = join(root, "node_modules/.cache/mosaic-bundle.stamp")
 
 /** What the bundle is made of; a changed dependency shows in the lockfile. */
-const inputs = ["packages/x509", "packages/domain", "packages/issuance", "packages/cli"]
+const inputs = ["packages/x509", "packages/domain", "packages/issuance", "packages/gateway", "packages/cli"]
   .flatMap((directory) => [`${directory}/src`, `${directory}/package.json`])
   .concat("pnpm-lock.yaml", "scripts/bundle.ts")
 

@@ -47,13 +47,13 @@ const asserts = (literals: ReadonlyArray<Literal>, code: string): boolean => {
 
 /** What is wrong, one line each. */
 export const errorTestProblems = (): ReadonlyArray<string> => {
-  const tests = globSync("packages/{issuance,cli}/test/**/*.test.ts", { cwd: root }).map((path) =>
+  const tests = globSync("packages/{issuance,gateway,cli}/test/**/*.test.ts", { cwd: root }).map((path) =>
     literalsIn(readFileSync(join(root, path), "utf8"))
   )
   return catalogue
     .filter(({ code }) => !tests.some((literals) => asserts(literals, code)))
     .map(
       ({ code }) =>
-        `${code}: no test of packages/issuance or packages/cli produces it and asserts its remediation`
+        `${code}: no test of packages/issuance, packages/gateway or packages/cli produces it and asserts its remediation`
     )
 }
