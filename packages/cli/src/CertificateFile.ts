@@ -4,7 +4,7 @@ import { type Certificate, parseCertificates } from "@mosaic-federation/x509/Cer
 import { Effect, Result } from "effect"
 import { inputName, readInput } from "./InputFile.ts"
 
-export interface CertificateFile {
+interface CertificateFile {
   /** The name that errors give to it. */
   readonly source: string
   readonly leaf: Certificate

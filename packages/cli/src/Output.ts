@@ -47,7 +47,7 @@ export const writeError = (text: string): Effect.Effect<void> => Effect.ignore(w
 
 export const writeDocument = (document: unknown) => writeOut(`${JSON.stringify(document)}\n`)
 
-export const writeLines = (lines: ReadonlyArray<string>) => writeOut(printable(`${lines.join("\n")}\n`))
+const writeLines = (lines: ReadonlyArray<string>) => writeOut(printable(`${lines.join("\n")}\n`))
 
 /** What a command has to say, in both forms. `document` is stable and described in docs/cli.md. */
 export interface Answer {

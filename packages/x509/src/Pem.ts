@@ -8,6 +8,15 @@ export interface PemBlock {
 
 const block = /-----BEGIN ([A-Z0-9 ]{1,64})-----([\s\S]*?)-----END ([A-Z0-9 ]{1,64})-----/y
 
+/** RFC 7468 §2 lets text stand before a block, as in the output of openssl x509 -text; what is not checked is refused. */
+const unexpected = (text: string, at: number): string => {
+  if (at > 0) return "text stands between or after the PEM blocks"
+  block.lastIndex = text.indexOf("-----BEGIN ")
+  return block.lastIndex > 0 && block.test(text)
+    ? "text stands before the PEM block: remove it"
+    : "there is no PEM block"
+}
+
 /** All blocks of a text that holds nothing else but white space. */
 export const parsePem = (text: string): Result.Result<ReadonlyArray<PemBlock>, string> => {
   const blocks: Array<PemBlock> = []
@@ -15,8 +24,7 @@ export const parsePem = (text: string): Result.Result<ReadonlyArray<PemBlock>, s
   for (let at = 0; at < trimmed.length;) {
     block.lastIndex = at
     const match = block.exec(trimmed)
-    if (match === null)
-      return Result.fail(at === 0 ? "there is no PEM block" : "text stands between or after the PEM blocks")
+    if (match === null) return Result.fail(unexpected(trimmed, at))
     const [whole, label = "", body = "", end] = match
     if (label !== end) return Result.fail(`BEGIN ${label} is closed by END ${end}`)
     const base64 = body.replaceAll(/[\r\n\t ]/g, "")

@@ -172,7 +172,7 @@ describe("CertificateRequest malformed", () => {
     ],
     ["an empty block", pem(new Uint8Array()), "the block CERTIFICATE REQUEST is not base64"],
     ["text after the block", `${pem(good)}more`, "text stands between or after the PEM blocks"],
-    ["text before the block", `subject=\n${pem(good)}`, "there is no PEM block"]
+    ["text before the block", `subject=\n${pem(good)}`, "text stands before the PEM block: remove it"]
   ]
 
   const octetRuns: ReadonlyArray<readonly [string, Uint8Array, string]> = [

@@ -42,6 +42,11 @@ describe("RootBundle", () => {
       first.certificate.pem + pem(Buffer.of(1), "PRIVATE KEY"),
       "a PEM block PRIVATE KEY among the certificates"
     ],
+    [
+      "text before the root, as openssl x509 -text writes it",
+      `Certificate:\n${first.certificate.pem}`,
+      "text stands before the PEM block: remove it"
+    ],
     ["text after the root", `${first.certificate.pem}# root`, "text stands between or after the PEM blocks"],
     [
       "a block that is no certificate",

@@ -62,7 +62,7 @@ export const clusterPaths = (home: string): ClusterPaths => {
 const failed = (paths: ClusterPaths, reason: string) => new EmbeddedPostgresFailed({ reason, log: paths.log })
 
 /** Fails with the system's own sentence, which names the path. */
-export const attempt = <A>(paths: ClusterPaths, run: () => Promise<A>) =>
+const attempt = <A>(paths: ClusterPaths, run: () => Promise<A>) =>
   Effect.tryPromise({
     try: run,
     catch: (cause) => failed(paths, cause instanceof Error ? cause.message : String(cause))
