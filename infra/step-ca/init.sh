@@ -763,8 +763,29 @@ plan() {
   fi
 }
 
+# step-ca would say so as well, but only when it starts, and of the gateway's key never.
+check_files() {
+  # Not what begins otherwise: the key may be in a KMS, named by a URI.
+  cf_paths=$("$JQ_BIN" -r '[.root?, .crt?, .key?] | flatten | .[] | strings | select(startswith("/"))' <"$STEPPATH/config/ca.json")
+  while read -r cf_path; do
+    if [ -n "$cf_path" ] && [ ! -s "$cf_path" ]; then
+      die "$cf_path, which $STEPPATH/config/ca.json names, is missing or empty: restore it from a backup; nothing was changed"
+    fi
+  done <<PATHS
+$cf_paths
+PATHS
+  for cf_name in provisioner gateway_provisioner; do
+    cf_key=$STEPPATH/gateway/${cf_name}_key.jwe
+    if [ -e "$STEPPATH/gateway/${cf_name}_password" ] && [ ! -s "$cf_key" ] &&
+      ! grep -q encryptedKey "$STEPPATH/config/ca.json"; then
+      die "$cf_key is missing or empty, but its password is there: restore it from a backup, or move the password away if the key is kept elsewhere; nothing was changed"
+    fi
+  done
+}
+
 reconcile() {
   rc_plan=$(plan)
+  check_files
   case $rc_plan in
     "add gateway"*)
       add_gateway_provisioner

@@ -45,6 +45,8 @@ class FirstBoot extends Context.Service<FirstBoot, { readonly stepPath: string; 
   )
 }
 
+const modeNumber = (file: string) => (file.endsWith(".crt") ? 0o644 : 0o600)
+
 const modeOf = (path: string) => (statSync(path).mode & 0o777).toString(8)
 
 const read = (path: string) => readFileSync(path, "utf8")
@@ -431,6 +433,34 @@ describe("init.sh", () => {
           assert.deepStrictEqual(filesIn(stepPath), before)
           assert.include(said, path)
           assert.include(said, why)
+        })
+      )
+    }
+
+    for (const [file, why] of [
+      ["certs/root_ca.crt", "config/ca.json names, is missing or empty: restore it from a backup"],
+      ["certs/intermediate_ca.crt", "config/ca.json names, is missing or empty: restore it from a backup"],
+      ["secrets/intermediate_ca_key", "config/ca.json names, is missing or empty: restore it from a backup"],
+      ["gateway/provisioner_key.jwe", "is missing or empty, but its password is there"],
+      ["gateway/gateway_provisioner_key.jwe", "is missing or empty, but its password is there"]
+    ] as const) {
+      it.effect(`refuses a CA whose ${file} was lost or emptied`, () =>
+        Effect.gen(function* () {
+          const { stepPath } = yield* FirstBoot
+          const path = join(stepPath, file)
+          const content = yield* Effect.acquireRelease(
+            Effect.sync(() => readFileSync(path)),
+            (bytes) => Effect.sync(() => writeFileSync(path, bytes, { mode: modeNumber(file) }))
+          )
+          assert.isNotEmpty(content)
+          for (const damage of [() => rmSync(path), () => writeFileSync(path, "")]) {
+            damage()
+            const before = filesIn(stepPath)
+            const said = yield* refused(stepPath)
+            assert.include(said, path)
+            assert.include(said, why)
+            assert.deepStrictEqual(filesIn(stepPath), before)
+          }
         })
       )
     }
