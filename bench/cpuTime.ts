@@ -11,7 +11,8 @@ const statOf = (pid: number): { readonly parent: number; readonly millis: number
     const fields = text.slice(text.lastIndexOf(")") + 2).split(" ")
     return {
       parent: Number(fields[1]),
-      millis: (Number(fields[11]) + Number(fields[12]) + Number(fields[13]) + Number(fields[14])) * millisPerTick
+      millis:
+        (Number(fields[11]) + Number(fields[12]) + Number(fields[13]) + Number(fields[14])) * millisPerTick
     }
   } catch {
     return undefined

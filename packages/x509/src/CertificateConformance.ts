@@ -4,6 +4,7 @@
  * (offline there is no request and no grant) makes a check not applicable and never passed.
  */
 import { Result } from "effect"
+import { LRUCache } from "lru-cache"
 import {
   alternativeNames,
   authorityKeyIdentifier,
@@ -433,6 +434,18 @@ const unreadableCertificate = (
 ): Result.Result<never, ReadonlyArray<Mismatch>> =>
   Result.fail([{ field: name, expected: "an X.509 certificate (RFC 5280)", found: message }])
 
+/** A CA sends the same chain with every certificate. */
+const recentChains = new LRUCache<string, ReturnType<typeof parseCertificates>>({ max: 32 })
+
+const parseChain = (part: string | Uint8Array): ReturnType<typeof parseCertificates> => {
+  if (typeof part !== "string") return parseCertificates(part)
+  const known = recentChains.get(part)
+  if (known !== undefined) return known
+  const parsed = parseCertificates(part)
+  if (Result.isSuccess(parsed)) recentChains.set(part, parsed)
+  return parsed
+}
+
 /** Succeeds only where every check passes; otherwise all mismatches. */
 export const check = (
   issued: Issued,
@@ -442,7 +455,7 @@ export const check = (
   if (Result.isFailure(leaf)) return unreadableCertificate("certificate", leaf.failure.message)
   const chain: Array<Certificate> = []
   for (const part of issued.chain) {
-    const certificates = parseCertificates(part)
+    const certificates = parseChain(part)
     if (Result.isFailure(certificates)) return unreadableCertificate("chain", certificates.failure.message)
     chain.push(...certificates.success)
   }

@@ -3,6 +3,7 @@
  * chaining, validity, CA constraints. Whatever it does not process is refused and not passed over.
  */
 import { Result } from "effect"
+import { LRUCache } from "lru-cache"
 import { basicConstraints, type Certificate, keyUsage } from "./Certificate.ts"
 import { Oid, oidName } from "./Oid.ts"
 import { verifySignature } from "./Signature.ts"
@@ -61,18 +62,33 @@ const checkIssuer = (issuer: Certificate, below: number, now: Date): Result.Resu
       )
 }
 
+/**
+ * Links between CA certificates that verified, by their fingerprints: the same octets under the same key verify again.
+ * Leaves are not among them, and nothing that depends on the time.
+ */
+const verified = new LRUCache<string, true>({ max: 64 })
+
+const verifyLink = (subject: Certificate, issuer: Certificate): Result.Result<void, string> => {
+  const link = `${subject.fingerprintSha256} ${issuer.fingerprintSha256}`
+  if (verified.has(link)) return Result.succeed(undefined)
+  const result = verifySignature({
+    algorithm: subject.signatureAlgorithm.oid,
+    data: subject.tbs,
+    signature: subject.signature,
+    key: issuer.publicKey.key
+  })
+  const isCa = Result.getOrUndefined(basicConstraints(subject))?.ca === true
+  if (isCa && Result.isSuccess(result)) verified.set(link, true)
+  return result
+}
+
 const checkLink = (subject: Certificate, issuer: Certificate): Result.Result<void, PathFault> => {
   if (!sameName(subject.issuer.der, issuer.subject.der))
     return fail(`issued by ${subject.issuer.text}`, issuer.subject.text)
-  return Result.mapError(
-    verifySignature({
-      algorithm: subject.signatureAlgorithm.oid,
-      data: subject.tbs,
-      signature: subject.signature,
-      key: issuer.publicKey.key
-    }),
-    (problem) => ({ expected: `${subject.subject.text} signed by ${issuer.subject.text}`, found: problem })
-  )
+  return Result.mapError(verifyLink(subject, issuer), (problem) => ({
+    expected: `${subject.subject.text} signed by ${issuer.subject.text}`,
+    found: problem
+  }))
 }
 
 /** The pinned root that the chain leads to. `chain` begins with the leaf's issuer; the root may end it or be left out. */

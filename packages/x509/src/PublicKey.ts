@@ -1,6 +1,7 @@
 /** Public keys as certificates and requests carry them: named for people, and held to the key policy. */
-import { createPublicKey, type KeyObject } from "node:crypto"
+import { type AsymmetricKeyDetails, createPublicKey, type KeyObject } from "node:crypto"
 import { Result } from "effect"
+import { LRUCache } from "lru-cache"
 import { type DerElement, expectChildren, readOid, readWhole, Tag } from "./DerReader.ts"
 
 export interface PublicKey {
@@ -39,8 +40,8 @@ const algorithmNames: { readonly [oid: string]: string } = {
   "2.16.840.1.101.3.4.3.19": "ML-DSA-87"
 }
 
-const describe = (key: KeyObject, algorithm: string): string => {
-  const details = key.asymmetricKeyDetails
+/** Node makes the details anew at each look, which takes longer than most checks here: they are read once. */
+const describe = (key: KeyObject, details: AsymmetricKeyDetails | undefined, algorithm: string): string => {
   switch (key.asymmetricKeyType) {
     case "ec": {
       const curve = details?.namedCurve ?? "of a curve without a name"
@@ -61,8 +62,7 @@ const describe = (key: KeyObject, algorithm: string): string => {
 const saneExponent = (exponent: bigint | undefined) =>
   exponent !== undefined && exponent >= 65_537n && exponent % 2n === 1n
 
-const isAllowed = (key: KeyObject): boolean => {
-  const details = key.asymmetricKeyDetails
+const isAllowed = (key: KeyObject, details: AsymmetricKeyDetails | undefined): boolean => {
   switch (key.asymmetricKeyType) {
     case "ec":
       return details?.namedCurve === "prime256v1" || details?.namedCurve === "secp384r1"
@@ -99,7 +99,7 @@ export type PublicKeyFault =
 /** 8192 bits take about 1,060 octets. */
 const mostOctets = 2_100
 
-export const readPublicKey = (spki: Uint8Array): Result.Result<PublicKey, PublicKeyFault> =>
+const importPublicKey = (spki: Uint8Array): Result.Result<PublicKey, PublicKeyFault> =>
   Result.gen(function* () {
     const notAKey = ({ message }: { readonly message: string }): PublicKeyFault => ({
       _tag: "NotAKey",
@@ -125,14 +125,30 @@ export const readPublicKey = (spki: Uint8Array): Result.Result<PublicKey, Public
       try: () => createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" }),
       catch: (): PublicKeyFault => ({ _tag: "Unknown", description: name })
     })
-    const exponent = key.asymmetricKeyDetails?.publicExponent
-    const plain = describe(key, algorithm)
+    const details = key.asymmetricKeyDetails
+    const exponent = details?.publicExponent
+    const plain = describe(key, details, algorithm)
     const description =
       key.asymmetricKeyType === "rsa" && !saneExponent(exponent)
         ? `${plain} with exponent ${String(exponent)}`
         : plain
     const unusual = unusualForm(key, parameters, bits)
     return unusual === undefined
-      ? { spki, description, allowed: isAllowed(key), key }
+      ? { spki, description, allowed: isAllowed(key, details), key }
       : { spki, description: `${description} ${unusual}`, allowed: false, key }
   })
+
+/**
+ * The key of a request comes back in its certificate, and the CA's keys in every chain. What the octets mean does not
+ * change, and to import a key takes longer than to verify with it.
+ */
+const recent = new LRUCache<string, Result.Result<PublicKey, PublicKeyFault>>({ max: 512 })
+
+export const readPublicKey = (spki: Uint8Array): Result.Result<PublicKey, PublicKeyFault> => {
+  const octets = Buffer.from(spki.buffer, spki.byteOffset, spki.length).toString("latin1")
+  const known = recent.get(octets)
+  if (known !== undefined) return known
+  const read = importPublicKey(Uint8Array.from(spki))
+  recent.set(octets, read)
+  return read
+}
