@@ -26,6 +26,8 @@ const counts = [
   [64, 800]
 ] as const
 
+const say = (line: string) => void process.stdout.write(`${line}\n`)
+
 const userId = UserId.make("7c9e6679-7425-40de-944b-e07fc1f90ae7")
 
 const program = Effect.gen(function* () {
@@ -68,7 +70,7 @@ const program = Effect.gen(function* () {
       const used = process.cpuUsage(own)
       const node = (used.user + used.system) / 1000 / jobs.length
       const step = (cpuMillis(caPid) - theirs) / jobs.length
-      console.log(
+      say(
         `${name.padEnd(10)} ${String(connections).padStart(3)} connections: ${result.perSecond.toFixed(0).padStart(5)}/s, p50 ${result.p50.toFixed(1)} ms, p99 ${result.p99.toFixed(1)} ms, CPU per issuance: this process ${node.toFixed(2)} ms, step-ca ${step.toFixed(2)} ms`
       )
       return result
@@ -103,7 +105,7 @@ const program = Effect.gen(function* () {
       const whole = yield* measure("Issuance", chosen, connections, ({ pem }) =>
         run(issuance.issue(new IssueCertRequest({ grantId: grant.id, subjectUserId: userId, csrPem: pem })))
       )
-      console.log(`  ratio ${(whole.perSecond / bare.perSecond).toFixed(2)}`)
+      say(`  ratio ${(whole.perSecond / bare.perSecond).toFixed(2)}`)
     }
   }).pipe(Effect.provide(services))
 }).pipe(Effect.scoped)
