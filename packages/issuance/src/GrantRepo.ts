@@ -15,14 +15,15 @@ import { GrantAlreadyExists, GrantEndedInFlight, GrantNotFound } from "@mosaic-f
 import { GrantId } from "@mosaic-federation/domain/GrantId"
 import type { IssuedCert } from "@mosaic-federation/domain/IssuedCert"
 import { SerialNumber } from "@mosaic-federation/domain/SerialNumber"
-import { type StorageError, StorageFailed, StorageUnavailable } from "@mosaic-federation/domain/StorageErrors"
+import { type StorageError, StorageFailed } from "@mosaic-federation/domain/StorageErrors"
 import { UserId } from "@mosaic-federation/domain/UserId"
 import { randomUUID } from "node:crypto"
 import { Context, DateTime, Effect, Layer, Schema } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
-import type { SqlError } from "effect/sql/SqlError"
 import * as Database from "./Database.ts"
-import { storageError } from "./internal/storageError.ts"
+import { rowsOf } from "./internal/rowsOf.ts"
+import { transactionOn } from "./internal/transactionOn.ts"
+import { revokeUnlessDead, TaskId } from "./TaskRepo.ts"
 
 export interface IssuanceIntent {
   readonly serial: SerialNumber
@@ -82,6 +83,8 @@ export interface RevocationEffect {
   readonly alreadyRevoked: boolean
   readonly liveCertificates: number
   readonly lastNotAfter: DateTime.Utc | null
+  /** The open tasks that revoke its certificates at the CA, committed with the revocation (`TaskRepo`). */
+  readonly caRevocations: ReadonlyArray<TaskId>
 }
 
 const GrantRow = Schema.Struct({
@@ -148,32 +151,7 @@ const SerialRow = Schema.Struct({ serial: SerialNumber })
 
 const standardLimit = 100
 
-const patience = "30 seconds"
-
-/** A server that took the statement and went silent is given up after 30 s. */
-const bounded =
-  (operation: string) =>
-  <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | StorageUnavailable> =>
-    Effect.timeoutOrElse(effect, {
-      duration: patience,
-      orElse: () => Effect.fail(new StorageUnavailable({ operation, reason: `no answer within ${patience}` }))
-    })
-
-/** A row that does not decode was changed by hand. */
-const rowsOf = <Row, Encoded>(
-  operation: string,
-  row: Schema.Codec<Row, Encoded>,
-  statement: Effect.Effect<ReadonlyArray<unknown>, SqlError>
-) => {
-  const decode = Schema.decodeUnknownEffect(Schema.Array(row))
-  return statement.pipe(
-    Effect.mapError(storageError(operation)),
-    bounded(operation),
-    Effect.flatMap((rows) =>
-      decode(rows).pipe(Effect.mapError((error) => new StorageFailed({ operation, reason: error.message })))
-    )
-  )
-}
+const TaskRow = Schema.Struct({ id: TaskId })
 
 export class GrantRepo extends Context.Service<
   GrantRepo,
@@ -209,6 +187,7 @@ export class GrantRepo extends Context.Service<
     Effect.gen(function* () {
       const sql = yield* SqlClient
       const now = Effect.map(DateTime.now, DateTime.toDateUtc)
+      const inTransaction = transactionOn(sql)
 
       const find = Effect.fn("GrantRepo.find")(function* (id: GrantId) {
         const [row] = yield* rowsOf(
@@ -290,18 +269,35 @@ export class GrantRepo extends Context.Service<
             LiveCertificatesRow,
             sql`
               SELECT count(*)::int AS live, max(not_after) AS last_not_after FROM federation_certificates
-              WHERE grant_id = ${id} AND state = 'issued' AND revoked_at_ca IS NULL AND not_after > ${at}`
+              WHERE grant_id = ${id} AND state = 'issued' AND not_after > ${at}`
+          )
+          yield* rowsOf(
+            operation,
+            TaskRow,
+            revokeUnlessDead(
+              sql,
+              sql`c.grant_id = ${id}`,
+              `grant revoked: ${grant.revocationReason ?? reason}`,
+              at
+            )
+          )
+          const open = yield* rowsOf(
+            operation,
+            TaskRow,
+            sql`
+              SELECT t.id FROM federation_tasks t JOIN federation_certificates c ON c.serial = t.subject
+              WHERE t.kind = 'revoke-at-ca' AND t.state = 'open' AND c.grant_id = ${id}
+              ORDER BY t.created_at, t.id`
           )
           return {
             grant,
             alreadyRevoked: revoked === undefined,
             liveCertificates: row?.live ?? 0,
-            lastNotAfter: row?.last_not_after ?? null
+            lastNotAfter: row?.last_not_after ?? null,
+            caRevocations: open.map((task) => task.id)
           }
         })
-        return yield* sql
-          .withTransaction(transaction)
-          .pipe(Effect.catchTag("SqlError", (error) => Effect.fail(storageError(operation)(error))))
+        return yield* inTransaction(operation, transaction)
       })
 
       const recordIntent = Effect.fn("GrantRepo.recordIntent")(function* (intent: IssuanceIntent) {
@@ -363,29 +359,38 @@ export class GrantRepo extends Context.Service<
       const recordOutcome = Effect.fn("GrantRepo.recordOutcome")(function* (outcome: IssuanceOutcome) {
         const operation = "record the outcome"
         const at = yield* now
-        // What is known for certain (refused, withheld) is not overwritten by a later guess; only the CA's
-        // confirmation of a revocation is added to it.
-        const [row] = yield* rowsOf(
-          operation,
-          SerialRow,
-          sql`
-            UPDATE federation_certificates SET
-              state = CASE WHEN state IN ('refused', 'withheld') THEN state ELSE ${outcome.state} END,
-              error_code = CASE WHEN state IN ('refused', 'withheld') THEN error_code ELSE ${outcome.errorCode} END,
-              not_before = NULL,
-              fingerprint_sha256 = NULL,
-              full_chain_pem = NULL,
-              revoked_at_ca = coalesce(revoked_at_ca, CASE WHEN ${outcome.revokedAtCa} THEN ${at}::timestamptz END),
-              settled_at = coalesce(settled_at, ${at})
-            WHERE serial = ${outcome.serial} AND (state <> 'issued' OR ${outcome.state} <> 'refused')
-            RETURNING serial`
-        )
-        if (row === undefined) {
-          return yield* new StorageFailed({
+        const settle = Effect.gen(function* () {
+          // What is known for certain (refused, withheld) is not overwritten by a later guess; only the CA's
+          // confirmation of a revocation is added to it.
+          const [row] = yield* rowsOf(
             operation,
-            reason: `serial ${outcome.serial} has no record that may become ${outcome.state}`
-          })
-        }
+            SerialRow,
+            sql`
+              UPDATE federation_certificates SET
+                state = CASE WHEN state IN ('refused', 'withheld') THEN state ELSE ${outcome.state} END,
+                error_code = CASE WHEN state IN ('refused', 'withheld') THEN error_code ELSE ${outcome.errorCode} END,
+                not_before = NULL,
+                fingerprint_sha256 = NULL,
+                full_chain_pem = NULL,
+                revoked_at_ca = coalesce(revoked_at_ca, CASE WHEN ${outcome.revokedAtCa} THEN ${at}::timestamptz END),
+                settled_at = coalesce(settled_at, ${at})
+              WHERE serial = ${outcome.serial} AND (state <> 'issued' OR ${outcome.state} <> 'refused')
+              RETURNING serial`
+          )
+          if (row === undefined) {
+            return yield* new StorageFailed({
+              operation,
+              reason: `serial ${outcome.serial} has no record that may become ${outcome.state}`
+            })
+          }
+          if (outcome.revokedAtCa || outcome.state === "refused") return
+          yield* rowsOf(
+            operation,
+            TaskRow,
+            revokeUnlessDead(sql, sql`c.serial = ${outcome.serial}`, `certificate ${outcome.state}`, at)
+          )
+        })
+        yield* inTransaction(operation, settle)
       })
 
       const certificates = Effect.fn("GrantRepo.certificates")(function* (filter: {

@@ -14,11 +14,13 @@ import { SqlError } from "effect/sql/SqlError"
 import { codeOf, storageError } from "./internal/storageError.ts"
 import { grants } from "./migrations/0001_grants.ts"
 import { certificates } from "./migrations/0002_certificates.ts"
+import { tasks } from "./migrations/0003_tasks.ts"
 
 /** Numbered without gaps; what was released is never edited. */
 const migrations = {
   "0001_grants": grants,
-  "0002_certificates": certificates
+  "0002_certificates": certificates,
+  "0003_tasks": tasks
 }
 
 /** The newest migration that this version knows. */

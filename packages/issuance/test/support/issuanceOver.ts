@@ -42,7 +42,7 @@ export const settingsFor = (
   }).pipe(Effect.orDie)
 
 /** A home that goes with the scope, and the environment that names it and no other database. */
-const layerHome = Layer.unwrap(
+export const layerHome = Layer.unwrap(
   Effect.map(
     Effect.acquireRelease(
       Effect.sync(() => mkdtempSync(join(tmpdir(), "mosaic-test-"))),

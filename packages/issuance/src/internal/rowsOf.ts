@@ -1,0 +1,32 @@
+/** Runs a statement and reads its rows, so that whatever goes wrong with either is a storage error of the closed union. */
+import { StorageFailed, StorageUnavailable } from "@mosaic-federation/domain/StorageErrors"
+import { Effect, Schema } from "effect"
+import type { SqlError } from "effect/sql/SqlError"
+import { storageError } from "./storageError.ts"
+
+const patience = "30 seconds"
+
+/** A server that took the statement and went silent is given up after 30 s. */
+const bounded =
+  (operation: string) =>
+  <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | StorageUnavailable> =>
+    Effect.timeoutOrElse(effect, {
+      duration: patience,
+      orElse: () => Effect.fail(new StorageUnavailable({ operation, reason: `no answer within ${patience}` }))
+    })
+
+/** A row that does not decode was changed by hand. */
+export const rowsOf = <Row, Encoded>(
+  operation: string,
+  row: Schema.Codec<Row, Encoded>,
+  statement: Effect.Effect<ReadonlyArray<unknown>, SqlError>
+) => {
+  const decode = Schema.decodeUnknownEffect(Schema.Array(row))
+  return statement.pipe(
+    Effect.mapError(storageError(operation)),
+    bounded(operation),
+    Effect.flatMap((rows) =>
+      decode(rows).pipe(Effect.mapError((error) => new StorageFailed({ operation, reason: error.message })))
+    )
+  )
+}

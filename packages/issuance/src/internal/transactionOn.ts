@@ -1,0 +1,18 @@
+/** All or nothing: what fails of the transaction itself is a storage error of the closed union as well. */
+import type { StorageFailed, StorageUnavailable } from "@mosaic-federation/domain/StorageErrors"
+import { Effect } from "effect"
+import type { SqlClient } from "effect/sql/SqlClient"
+import { isSqlError, type SqlError } from "effect/sql/SqlError"
+import { storageError } from "./storageError.ts"
+
+export const transactionOn =
+  (sql: SqlClient) =>
+  <A, E>(
+    operation: string,
+    effect: Effect.Effect<A, E | SqlError>
+  ): Effect.Effect<A, Exclude<E, SqlError> | StorageUnavailable | StorageFailed> =>
+    sql
+      .withTransaction(effect)
+      .pipe(
+        Effect.catchIf(isSqlError, (error) => Effect.fail(storageError(operation)(error)))
+      ) as Effect.Effect<A, Exclude<E, SqlError> | StorageUnavailable | StorageFailed>
