@@ -61,6 +61,76 @@ export class ConfigInvalid extends ErrorClass<ConfigInvalid>()(
   }
 ) {}
 
+/** Where in the configuration file: the path as it was found, lines and columns from 1. */
+const place = { path: Schema.String, line: Schema.Int, column: Schema.Int } as const
+
+const at = ({ column, line, path }: Schema.Struct.Type<typeof place>) => `${path}:${line}:${column}`
+
+export class ConfigFileMalformed extends ErrorClass<ConfigFileMalformed>()(
+  "ConfigFileMalformed",
+  { ...place, problem: Schema.String, remedy: Schema.String },
+  {
+    ...configuration,
+    code: "CONFIG_FILE_MALFORMED",
+    title: "The configuration file is not one JSON object",
+    explanation:
+      "The configuration file is JSON as RFC 8259 has it, in UTF-8: no comments, no trailing commas, and each key once.",
+    message: (fields) => `${at(fields)}: ${fields.problem}`,
+    remediation: ({ line, path, remedy }) => `in line ${line} of ${path}, ${remedy}`
+  }
+) {}
+
+export class ConfigKeyUnknown extends ErrorClass<ConfigKeyUnknown>()(
+  "ConfigKeyUnknown",
+  {
+    ...place,
+    key: Schema.String,
+    suggestion: Schema.NullOr(Schema.String),
+    known: Schema.Array(Schema.String)
+  },
+  {
+    ...configuration,
+    code: "CONFIG_KEY_UNKNOWN",
+    title: "The configuration file has a key that means nothing",
+    explanation:
+      "Only the keys of docs/configuration.md are read. An unknown one is refused, because a mistyped key would otherwise be a setting that silently does not hold.",
+    message: (fields) =>
+      `${at(fields)}: there is no key ${JSON.stringify(fields.key)}${fields.suggestion === null ? "" : `; did you mean ${JSON.stringify(fields.suggestion)}?`}`,
+    remediation: ({ key, known, line, path, suggestion }) =>
+      `in line ${line} of ${path}, ${suggestion === null ? `remove ${JSON.stringify(key)}` : `write ${JSON.stringify(suggestion)}`}; the keys are ${known.join(", ")}`
+  }
+) {}
+
+export class ConfigValueInvalid extends ErrorClass<ConfigValueInvalid>()(
+  "ConfigValueInvalid",
+  { ...place, key: Schema.String, problem: Schema.String, expects: Schema.String },
+  {
+    ...configuration,
+    code: "CONFIG_VALUE_INVALID",
+    title: "The configuration file has a value that cannot be used",
+    explanation: "The key is known, but its value is not of the form that it takes.",
+    message: (fields) => `${at(fields)}: ${JSON.stringify(fields.key)}: ${fields.problem}`,
+    remediation: ({ expects, key, line, path }) =>
+      `in line ${line} of ${path}, set ${JSON.stringify(key)} to ${expects}`
+  }
+) {}
+
+export class TierIncomplete extends ErrorClass<TierIncomplete>()(
+  "TierIncomplete",
+  { ...place, tier: Schema.String, key: Schema.String, variable: Schema.String, expects: Schema.String },
+  {
+    ...configuration,
+    code: "TIER_INCOMPLETE",
+    title: "The tier lacks one of its services",
+    explanation:
+      "The federated tier shares PostgreSQL and Valkey with other replicas, so both must be named: in the configuration file or by DATABASE_URL and REDIS_URL.",
+    message: (fields) =>
+      `${at(fields)}: "tier" is ${JSON.stringify(fields.tier)}, but neither ${JSON.stringify(fields.key)} nor ${fields.variable} is set`,
+    remediation: ({ expects, key, path, variable }) =>
+      `add ${JSON.stringify(key)} to ${path} or set ${variable}: ${expects}`
+  }
+) {}
+
 const keyVariable = "STEP_CA_PROVISIONER_KEY_JSON"
 
 export class ProvisionerKeyNotJwk extends ErrorClass<ProvisionerKeyNotJwk>()(

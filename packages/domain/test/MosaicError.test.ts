@@ -14,6 +14,10 @@ CONFIG_MISSING 8 500 false
 CONFIG_CONFLICT 8 500 false
 CONFIG_FILE_UNREADABLE 8 500 false
 CONFIG_INVALID 8 500 false
+CONFIG_FILE_MALFORMED 8 500 false
+CONFIG_KEY_UNKNOWN 8 500 false
+CONFIG_VALUE_INVALID 8 500 false
+TIER_INCOMPLETE 8 500 false
 PROVISIONER_KEY_NOT_JWK 8 500 false
 PROVISIONER_KEY_PUBLIC_ONLY 8 500 false
 PROVISIONER_KEY_WRONG_PASSWORD 8 500 false
@@ -113,6 +117,7 @@ const exportedCodes = async () => {
 const written = (value: unknown): string => {
   if (Duration.isDuration(value)) return formatLifetime(value)
   if (DateTime.isDateTime(value)) return DateTime.formatIso(value)
+  if (Array.isArray(value)) return value.join(", ")
   if (typeof value === "number") return String(Math.abs(value))
   return String(value)
 }

@@ -5,11 +5,11 @@
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { Effect, Layer, Option, Redacted } from "effect"
+import { databaseSettings } from "./DatabaseUrl.ts"
 import { EmbeddedPostgres } from "./EmbeddedPostgres.ts"
-import { databaseUrl } from "./internal/databaseUrl.ts"
 import { storageError } from "./internal/storageError.ts"
 import { migrate } from "./Migrations.ts"
-import { optionalSetting } from "./Setting.ts"
+import { sourcedSetting } from "./Setting.ts"
 
 const pool = (settings: PgClient.PgPoolConfig) =>
   PgClient.layerFrom(
@@ -22,8 +22,9 @@ const layerMigrated = Layer.effectDiscard(migrate())
 
 const migrated = (settings: PgClient.PgPoolConfig) => layerMigrated.pipe(Layer.provideMerge(pool(settings)))
 
-/** `text` is a libpq connection URI. */
-export const layerUrl = (text: Redacted.Redacted) => Layer.unwrap(Effect.map(databaseUrl(text), migrated))
+/** `text` is a libpq connection URI, `source` the setting that holds it. */
+export const layerUrl = (text: Redacted.Redacted, source: string) =>
+  Layer.unwrap(Effect.map(databaseSettings(text, source), migrated)).pipe(Layer.provide(NodeFileSystem.layer))
 
 /** Starts the embedded PostgreSQL or joins the one that runs, and keeps it running until the scope closes. */
 export const layerEmbedded = Layer.unwrap(
@@ -32,10 +33,10 @@ export const layerEmbedded = Layer.unwrap(
 
 export const layer = Layer.unwrap(
   Effect.map(
-    optionalSetting("DATABASE_URL"),
+    sourcedSetting("DATABASE_URL"),
     Option.match({
       onNone: () => layerEmbedded,
-      onSome: (text) => layerUrl(Redacted.make(text))
+      onSome: ({ source, value }) => layerUrl(Redacted.make(value), source)
     })
   )
 ).pipe(Layer.provide(NodeFileSystem.layer))

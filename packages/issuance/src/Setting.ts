@@ -50,13 +50,21 @@ const notShown = (variable: string) =>
     expects: "the absolute path of a file that holds the value"
   })
 
+export interface Sourced<A> {
+  readonly value: A
+  /** Where it comes from, in the words of whoever set it: a variable, a key of a file, `default`. */
+  readonly source: string
+}
+
 /** An empty variable counts as unset: that is what `${NAME:-}` in a compose file makes of one. */
-export const optionalSetting = Effect.fnUntraced(function* (variable: string) {
+export const sourcedSetting = Effect.fnUntraced(function* (variable: string) {
   const direct = yield* fromEnvironment(variable)
   const fileVariable = `${variable}_FILE`
   const file = yield* fromEnvironment(fileVariable)
   if (Option.isSome(direct) && Option.isSome(file)) return yield* new ConfigConflict({ variable })
-  if (Option.isNone(file)) return direct
+  if (Option.isNone(file)) {
+    return Option.map(direct, (value): Sourced<string> => ({ value, source: variable }))
+  }
   const text = yield* readSettingFile(fileVariable, file.value).pipe(
     Effect.mapError((error) => (isPath(file.value) ? error : notShown(fileVariable)))
   )
@@ -69,8 +77,15 @@ export const optionalSetting = Effect.fnUntraced(function* (variable: string) {
       expects: "the path of a file that is not empty"
     })
   }
-  return Option.some(value)
+  return Option.some<Sourced<string>>({ value, source: fileVariable })
 })
+
+/** As `sourcedSetting`, for readers that need not say where it comes from. */
+export const optionalSetting = (variable: string) =>
+  Effect.map(
+    sourcedSetting(variable),
+    Option.map(({ value }) => value)
+  )
 
 export const requiredSetting = Effect.fnUntraced(function* (variable: string, expects: string) {
   const value = yield* optionalSetting(variable)

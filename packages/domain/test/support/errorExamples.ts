@@ -43,6 +43,38 @@ export const errorExamples: ReadonlyArray<MosaicError> = [
     problem: "the scheme is http, only https is accepted",
     expects: "the CA's https URL: scheme, host and port, such as https://ca.example:9000"
   }),
+  new Configuration.ConfigFileMalformed({
+    path: "mosaic.config.json",
+    line: 3,
+    column: 1,
+    problem: "unexpected end of the file",
+    remedy: "complete the JSON object"
+  }),
+  new Configuration.ConfigKeyUnknown({
+    path: "mosaic.config.json",
+    line: 3,
+    column: 3,
+    key: "databse",
+    suggestion: "database",
+    known: ["tier", "database", "queue"]
+  }),
+  new Configuration.ConfigValueInvalid({
+    path: "mosaic.config.json",
+    line: 4,
+    column: 12,
+    key: "queue",
+    problem: "the scheme is http, not redis or rediss",
+    expects: "rediss://:PASSWORD@HOST:6380"
+  }),
+  new Configuration.TierIncomplete({
+    path: "mosaic.config.json",
+    line: 2,
+    column: 11,
+    tier: "federated",
+    key: "queue",
+    variable: "REDIS_URL",
+    expects: "rediss://:PASSWORD@HOST:6380"
+  }),
   new Configuration.ProvisionerKeyNotJwk({ problem: 'the JSON object has no "kty" (Key Type) parameter' }),
   new Configuration.ProvisionerKeyPublicOnly({ kid }),
   new Configuration.ProvisionerKeyWrongPassword({}),

@@ -4,17 +4,12 @@
  */
 import type { ConnectionOptions } from "node:tls"
 import { ConfigInvalid } from "@mosaic-federation/domain/ConfigurationErrors"
-import { Duration, Effect, Redacted } from "effect"
-import { readSettingFile } from "../Setting.ts"
+import { Duration, Effect, Redacted, Result } from "effect"
+import { readSettingFile } from "./Setting.ts"
 
-const variable = "DATABASE_URL"
-
-const invalid = (problem: string) =>
-  new ConfigInvalid({
-    variable,
-    problem,
-    expects: "postgresql://USER:PASSWORD@HOST:5432/DATABASE, with ?sslmode=verify-full over a network"
-  })
+/** What is to be put where a URL is wrong. */
+export const databaseUrlForm =
+  "postgresql://USER:PASSWORD@HOST:5432/DATABASE, with ?sslmode=verify-full over a network"
 
 const sslModes = new Set(["disable", "allow", "prefer", "require", "verify-ca", "verify-full"])
 
@@ -36,49 +31,54 @@ const decodes = (text: string): boolean => {
 const withHost = (text: string): string =>
   text.replace(/^(postgres(?:ql)?:\/\/[^/?#]*@)(?=[/?#]|$)/i, "$1localhost")
 
-const parse = Effect.fnUntraced(function* (text: string) {
-  const url = URL.parse(text)
-  if (url === null) return yield* invalid("it is not a URL")
+/** The URL, or in one sentence what is wrong with it; nothing of it is repeated in the sentence. */
+export const parseDatabaseUrl = (given: Redacted.Redacted): Result.Result<URL, string> => {
+  const url = URL.parse(withHost(Redacted.value(given)))
+  if (url === null) return Result.fail("it is not a URL")
   if (url.protocol !== "postgres:" && url.protocol !== "postgresql:") {
-    return yield* invalid(`the scheme is ${url.protocol.slice(0, -1)}, not postgresql`)
+    return Result.fail(`the scheme is ${url.protocol.slice(0, -1)}, not postgresql`)
   }
   if (![url.hostname, url.username, url.password, url.pathname].every(decodes)) {
-    return yield* invalid(
-      "a percent sign is not followed by two hexadecimal digits; write a literal one as %25"
-    )
+    return Result.fail("a percent sign is not followed by two hexadecimal digits; write a literal one as %25")
   }
   const port = url.searchParams.get("port")
-  if (port !== null && !isPort(port)) return yield* invalid("the parameter port is not a port number")
+  if (port !== null && !isPort(port)) return Result.fail("the parameter port is not a port number")
   const sslMode = url.searchParams.get("sslmode")
   if (sslMode !== null && !sslModes.has(sslMode)) {
-    return yield* invalid(`sslmode is none of ${[...sslModes].join(", ")}`)
+    return Result.fail(`sslmode is none of ${[...sslModes].join(", ")}`)
   }
   const seconds = url.searchParams.get("connect_timeout")
   if (seconds !== null && !/^\d{1,9}$/.test(seconds)) {
-    return yield* invalid("connect_timeout is not a number of seconds")
+    return Result.fail("connect_timeout is not a number of seconds")
   }
-  return url
-})
+  if (url.searchParams.has("sslcert") !== url.searchParams.has("sslkey")) {
+    return Result.fail("sslcert and sslkey go together")
+  }
+  return Result.succeed(url)
+}
 
-/** Settings of the driver for the server that the URL names. */
-export const databaseUrl = Effect.fnUntraced(function* (given: Redacted.Redacted) {
-  const text = Redacted.make(withHost(Redacted.value(given)))
-  const url = yield* parse(Redacted.value(text))
+/** Settings of the driver for the server that the URL names. `source` says where the URL stands, for the errors. */
+export const databaseSettings = Effect.fnUntraced(function* (given: Redacted.Redacted, source: string) {
+  const url = yield* Effect.fromResult(
+    Result.mapError(
+      parseDatabaseUrl(given),
+      (problem) => new ConfigInvalid({ variable: source, problem, expects: databaseUrlForm })
+    )
+  )
   const file = Effect.fnUntraced(function* (parameter: string) {
     const path = url.searchParams.get(parameter)
-    return path === null || path === "" ? undefined : yield* readSettingFile(variable, path)
+    return path === null || path === "" ? undefined : yield* readSettingFile(source, path)
   })
   const asked = Number(url.searchParams.get("connect_timeout") ?? 5)
   const connectTimeout = Duration.seconds(
     asked === 0 ? longestConnectSeconds : Math.min(asked, longestConnectSeconds)
   )
-  const settings = { url: text, connectTimeout }
+  const settings = { url: Redacted.make(withHost(Redacted.value(given))), connectTimeout }
   if (url.searchParams.get("sslmode") === "disable") return settings
   // libpq's "system" means the trust store of the system, which is what TLS uses when no other is named.
   const ca = url.searchParams.get("sslrootcert") === "system" ? undefined : yield* file("sslrootcert")
   const cert = yield* file("sslcert")
   const key = yield* file("sslkey")
-  if ((cert === undefined) !== (key === undefined)) return yield* invalid("sslcert and sslkey go together")
   if (ca === undefined && cert === undefined) return settings
   const ssl: ConnectionOptions = {
     ...(ca === undefined ? {} : { ca }),
