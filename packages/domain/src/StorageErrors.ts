@@ -16,7 +16,7 @@ export class StorageUnavailable extends ErrorClass<StorageUnavailable>()(
     retryable: true,
     message: ({ operation, reason }) => `${operation}: ${reason}`,
     remediation: () =>
-      `check DATABASE_URL (psql "$DATABASE_URL" -c 'select 1'); without it the embedded database under MOSAIC_HOME is used`
+      `see which database is used and where that is set (mosaic config show), and try it: psql "$DATABASE_URL" -c 'select 1'`
   }
 ) {}
 
@@ -50,6 +50,23 @@ export class StorageSchemaNewer extends ErrorClass<StorageSchemaNewer>()(
     message: ({ found, known }) => `the schema is at migration ${found}, this version knows up to ${known}`,
     remediation: () =>
       `use the newer version of mosaic, or point DATABASE_URL or MOSAIC_HOME at another database`
+  }
+) {}
+
+export class StorageSchemaOlder extends ErrorClass<StorageSchemaOlder>()(
+  "StorageSchemaOlder",
+  { found: Schema.Int, known: Schema.Int },
+  {
+    ...storage,
+    code: "STORAGE_SCHEMA_OLDER",
+    title: "The database awaits its migration to this version",
+    explanation:
+      "In the federated tier replicas of the version before may be at work on the database, so it is migrated on demand alone: once, for all replicas.",
+    httpStatus: 500,
+    retryable: false,
+    message: ({ found, known }) => `the schema is at migration ${found}, this version needs ${known}`,
+    remediation: () =>
+      `look at what is pending and apply it: mosaic db status, then mosaic db migrate; replicas of the version before are refused from then on`
   }
 ) {}
 
@@ -91,6 +108,7 @@ export const StorageError = Schema.Union([
   StorageUnavailable,
   StorageFailed,
   StorageSchemaNewer,
+  StorageSchemaOlder,
   EmbeddedPostgresUnavailable,
   EmbeddedPostgresFailed
 ])

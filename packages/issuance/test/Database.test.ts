@@ -126,7 +126,7 @@ describe("Database", () => {
         assert.deepStrictEqual(yield* refusal({ DATABASE_URL: url }), {
           code: "STORAGE_UNAVAILABLE",
           message: 'migrate the schema: password authentication failed for user "mosaic" (SQLSTATE 28P01)',
-          remediation: `check DATABASE_URL (psql "$DATABASE_URL" -c 'select 1'); without it the embedded database under MOSAIC_HOME is used`
+          remediation: `see which database is used and where that is set (mosaic config show), and try it: psql "$DATABASE_URL" -c 'select 1'`
         })
         const { url: known } = yield* fresh
         const { code, message } = yield* refusal({ DATABASE_URL: known.replace(/test_\w+/, "absent") })
@@ -172,8 +172,9 @@ describe("Database", () => {
     ],
     ["postgresql://u:hunter2@h/d?port=x", "the parameter port is not a port number"],
     ["postgresql://u:hunter2@h/d?connect_timeout=soon", "connect_timeout is not a number of seconds"],
+    ["postgresql://u:hunter2@h/d?sslcert=/dev/null", "sslcert and sslkey go together"],
     [
-      "postgresql://u:hunter2@h/d?sslcert=/dev/null",
+      "postgresql://u:hunter2@h/d?sslrootcert=/dev/null",
       "DATABASE_URL names /dev/null, which cannot be read: not a regular file"
     ]
   ] as const) {

@@ -176,6 +176,7 @@ export const errorExamples: ReadonlyArray<MosaicError> = [
   new Storage.StorageUnavailable({ operation: "find a grant", reason: "no answer within 30 seconds" }),
   new Storage.StorageFailed({ operation: "create a grant", reason: "the disk is full (53100)" }),
   new Storage.StorageSchemaNewer({ found: 7, known: 2 }),
+  new Storage.StorageSchemaOlder({ found: 2, known: 4 }),
   new Storage.EmbeddedPostgresUnavailable({
     reason: "PostgreSQL does not run as root, and neither a user namespace nor another uid can be used here"
   }),
