@@ -35,6 +35,7 @@ export const MosaicError = Schema.Union([
   Request.CsrKeyRefused,
   Request.CsrSubjectMismatch,
   Request.CsrSanMismatch,
+  Request.RateLimited,
   Grants.GrantNotFound,
   Grants.GrantAlreadyExists,
   Grants.GrantRevoked,

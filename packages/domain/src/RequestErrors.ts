@@ -112,3 +112,26 @@ export class CsrSanMismatch extends ErrorClass<CsrSanMismatch>()(
       `make the request without names: openssl req -new -key key.pem -subj / -out request.csr`
   }
 ) {}
+
+export class RateLimited extends ErrorClass<RateLimited>()(
+  "RateLimited",
+  {
+    limit: Schema.String,
+    allowed: Schema.Int,
+    windowSeconds: Schema.Int,
+    retryAfterSeconds: Schema.Int
+  },
+  {
+    ...refused,
+    code: "RATE_LIMITED",
+    title: "Too many requests",
+    explanation:
+      "The caller has used up what this limit allows (RFC 6585 §4). Nothing was done; the allowance comes back evenly over its window.",
+    httpStatus: 429,
+    retryable: true,
+    message: ({ allowed, limit, retryAfterSeconds, windowSeconds }) =>
+      `the limit ${limit} allows ${allowed} in ${windowSeconds} s, and they are used up for ${retryAfterSeconds} s`,
+    remediation: ({ retryAfterSeconds }) =>
+      `ask again in ${retryAfterSeconds} s; a client that asks for one certificate at a time, at a third of its life, meets no limit`
+  }
+) {}

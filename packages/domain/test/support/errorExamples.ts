@@ -102,6 +102,12 @@ export const errorExamples: ReadonlyArray<MosaicError> = [
   }),
   new Request.CsrSubjectMismatch({ expected: `CN=${grantId}`, found: "CN=gateway.example" }),
   new Request.CsrSanMismatch({ expected: `URI:urn:uuid:${grantId}`, found: "DNS:gateway.example" }),
+  new Request.RateLimited({
+    limit: "certificates of a grant",
+    allowed: 10,
+    windowSeconds: 60,
+    retryAfterSeconds: 7
+  }),
   new Grants.GrantNotFound({ grantId }),
   new Grants.GrantAlreadyExists({ grantId }),
   new Grants.GrantRevoked({ grantId, revokedAt: passed, reason: "the peer lost its key" }),
