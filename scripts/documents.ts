@@ -4,6 +4,7 @@
  */
 import { existsSync, globSync, readFileSync } from "node:fs"
 import { dirname, join } from "node:path"
+import { configSchemaProblems } from "./config-schema.ts"
 import { errorsPageProblems } from "./errors-doc.ts"
 import { root } from "./tasks/root.ts"
 
@@ -44,5 +45,6 @@ const problemsIn = (path: string): ReadonlyArray<string> => {
 /** What is wrong, one line each. */
 export const documentProblems = (): ReadonlyArray<string> => [
   ...documents.flatMap(problemsIn),
-  ...errorsPageProblems()
+  ...errorsPageProblems(),
+  ...configSchemaProblems()
 ]

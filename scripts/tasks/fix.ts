@@ -1,5 +1,6 @@
-/** Formats, repairs what the linter can, and writes the page of errors. */
+/** Formats, repairs what the linter can, and writes the page of errors and the JSON schema. */
 import { stderrProgress } from "../../packages/testing/src/Progress.ts"
+import { writeConfigSchema } from "../config-schema.ts"
 import { writeErrorsPage } from "../errors-doc.ts"
 import { linted, program, runStep } from "./Step.ts"
 
@@ -15,3 +16,5 @@ for (const step of steps) {
 }
 writeErrorsPage()
 say("docs/errors.md: written")
+writeConfigSchema()
+say("packages/gateway/schema/mosaic.config.schema.json: written")

@@ -4,10 +4,12 @@ import { join } from "node:path"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { SerialNumber } from "@mosaic-federation/domain/SerialNumber"
 import type { Grant } from "@mosaic-federation/domain/Grant"
-import type { CertificateRecord } from "@mosaic-federation/issuance/GrantRepo"
+import type { GatewaySettings } from "@mosaic-federation/gateway/GatewayConfig"
+import type { CertificateRecord, GrantRepo } from "@mosaic-federation/issuance/GrantRepo"
 import type { Certificate } from "@mosaic-federation/x509/Certificate"
 import type { Asked } from "@mosaic-federation/x509/CertificateConformance"
 import { DateTime, Effect, Option, Schema } from "effect"
+import { gatewaySettings } from "./ConfigFlag.ts"
 import { useGrants } from "./Services.ts"
 
 export interface KnownHere {
@@ -18,28 +20,24 @@ export interface KnownHere {
 const isSerial = Schema.is(SerialNumber)
 
 /** Looking must not make a database where there is none. */
-const hasRecords = Effect.gen(function* () {
-  const [{ optionalSetting }, { mosaicHome }] = yield* Effect.promise(() =>
-    Promise.all([
-      import("@mosaic-federation/issuance/Setting"),
-      import("@mosaic-federation/issuance/MosaicHome")
-    ])
-  )
-  if (Option.isSome(yield* optionalSetting("DATABASE_URL"))) return true
-  return existsSync(join(yield* mosaicHome, "postgres"))
-}).pipe(Effect.provide(NodeFileSystem.layer))
+export const hasDatabase = Effect.fnUntraced(function* ({ database }: GatewaySettings) {
+  const { mosaicHome } = yield* Effect.promise(() => import("@mosaic-federation/issuance/MosaicHome"))
+  return database !== null || existsSync(join(yield* mosaicHome, "postgres"))
+}, Effect.provide(NodeFileSystem.layer))
 
 /** None where there are no records, or none of this very certificate. */
 export const lookUp = Effect.fnUntraced(function* ({ fingerprintSha256, serial }: Certificate) {
-  if (!isSerial(serial) || !(yield* hasRecords)) return Option.none<KnownHere>()
-  return yield* useGrants((grants) =>
+  if (!isSerial(serial)) return Option.none<KnownHere>()
+  const settings = yield* gatewaySettings
+  if (!(yield* hasDatabase(settings))) return Option.none<KnownHere>()
+  const find = (grants: GrantRepo["Service"]) =>
     Effect.gen(function* () {
       const [record] = yield* grants.certificates({ serial, limit: 1 })
       if (record === undefined || record.fingerprintSha256 !== fingerprintSha256)
         return Option.none<KnownHere>()
       return Option.some<KnownHere>({ record, grant: yield* grants.find(record.grantId) })
     })
-  )
+  return yield* useGrants(find, settings)
 })
 
 export const askedOf = ({ grant, record }: KnownHere): Partial<Asked> => ({

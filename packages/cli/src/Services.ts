@@ -2,9 +2,12 @@
  * The production layers, loaded when a command needs them: help and completions do not wait for a database driver or a
  * TLS stack that they have no use for.
  */
+import type { GatewaySettings } from "@mosaic-federation/gateway/GatewayConfig"
 import type { Issuance } from "@mosaic-federation/issuance/Issuance"
 import type { GrantRepo } from "@mosaic-federation/issuance/GrantRepo"
 import { Effect, Fiber, Layer } from "effect"
+import type { SqlClient } from "effect/sql/SqlClient"
+import { gatewaySettings } from "./ConfigFlag.ts"
 import { writeError } from "./Output.ts"
 
 /** For people who wait, and only where they look: the first start of the embedded database takes seconds. */
@@ -18,13 +21,49 @@ const sayWhenSlow = <A, E, R>(text: string, effect: Effect.Effect<A, E, R>) =>
 
 const starting = "Opening the database; the first start of the embedded one takes some seconds ..."
 
-/** On `DATABASE_URL` or the embedded PostgreSQL under `MOSAIC_HOME`. */
-export const useGrants = Effect.fnUntraced(function* <A, E, R>(
-  use: (grants: GrantRepo["Service"]) => Effect.Effect<A, E, R>
+/** What each of these takes where its caller has no settings yet. */
+const given = (settings: GatewaySettings | undefined) =>
+  settings === undefined ? gatewaySettings : Effect.succeed(settings)
+
+const loadGateway = Effect.promise(() =>
+  Promise.all([
+    import("@mosaic-federation/gateway/GatewayConfig"),
+    import("@mosaic-federation/gateway/GatewayDatabase")
+  ])
+)
+
+/** The database of the tier, opened and not looked at: for what migrates it. */
+export const useDatabase = Effect.fnUntraced(function* <A, E, R>(
+  use: Effect.Effect<A, E, R | SqlClient>,
+  settings?: GatewaySettings
 ) {
-  const { GrantRepo } = yield* Effect.promise(() => import("@mosaic-federation/issuance/GrantRepo"))
+  const [{ GatewayConfig }, { layerAsItIs }] = yield* loadGateway
+  const database = Layer.provide(layerAsItIs, GatewayConfig.layerOf(yield* given(settings)))
   return yield* Effect.gen(function* () {
-    const services = yield* sayWhenSlow(starting, Layer.build(GrantRepo.layer))
+    return yield* Effect.provide(use, yield* sayWhenSlow(starting, Layer.build(database)))
+  }).pipe(Effect.scoped)
+})
+
+const loadGrantRepo = Effect.fnUntraced(function* (settings: GatewaySettings | undefined) {
+  const [[{ GatewayConfig }, database], { GrantRepo }] = yield* Effect.all([
+    loadGateway,
+    Effect.promise(() => import("@mosaic-federation/issuance/GrantRepo"))
+  ])
+  const layer = GrantRepo.layerNoDeps.pipe(
+    Layer.provide(database.layer),
+    Layer.provide(GatewayConfig.layerOf(yield* given(settings)))
+  )
+  return { GrantRepo, layer }
+})
+
+/** On the database of the tier. */
+export const useGrants = Effect.fnUntraced(function* <A, E, R>(
+  use: (grants: GrantRepo["Service"]) => Effect.Effect<A, E, R>,
+  settings?: GatewaySettings
+) {
+  const { GrantRepo, layer } = yield* loadGrantRepo(settings)
+  return yield* Effect.gen(function* () {
+    const services = yield* sayWhenSlow(starting, Layer.build(layer))
     return yield* Effect.provide(GrantRepo.use(use), services)
   }).pipe(Effect.scoped)
 })
@@ -33,17 +72,22 @@ export const useGrants = Effect.fnUntraced(function* <A, E, R>(
 export const useIssuance = Effect.fnUntraced(function* <A, E, R>(
   use: (issuance: Issuance["Service"], grants: GrantRepo["Service"]) => Effect.Effect<A, E, R>
 ) {
-  const [{ GrantRepo }, { Issuance }] = yield* Effect.promise(() =>
-    Promise.all([
-      import("@mosaic-federation/issuance/GrantRepo"),
-      import("@mosaic-federation/issuance/Issuance")
-    ])
+  const [{ GrantRepo, layer }, [{ Issuance }, { IssuanceConfig }, { StepCa }]] = yield* Effect.all([
+    loadGrantRepo(undefined),
+    Effect.promise(() =>
+      Promise.all([
+        import("@mosaic-federation/issuance/Issuance"),
+        import("@mosaic-federation/issuance/IssuanceConfig"),
+        import("@mosaic-federation/issuance/StepCa")
+      ])
+    )
+  ])
+  const both = Issuance.layerNoDeps.pipe(
+    Layer.provide([StepCa.layer, IssuanceConfig.layer]),
+    Layer.provideMerge(layer)
   )
   return yield* Effect.gen(function* () {
-    const services = yield* sayWhenSlow(
-      starting,
-      Layer.build(Layer.mergeAll(Issuance.layer, GrantRepo.layer))
-    )
+    const services = yield* sayWhenSlow(starting, Layer.build(both))
     return yield* Effect.provide(
       Issuance.use((issuance) => GrantRepo.use((grants) => use(issuance, grants))),
       services

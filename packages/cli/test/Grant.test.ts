@@ -171,7 +171,7 @@ describe("mosaic federation grant", () => {
       assert.strictEqual(code, 7)
       assert.include(stderr, "(STORAGE_UNAVAILABLE)")
       assert.include(stderr, "ECONNREFUSED")
-      assert.include(stderr, "check DATABASE_URL")
+      assert.include(stderr, "(mosaic config show)")
       assert.notInclude(stderr + stdout, "hush-hush")
     })
   )

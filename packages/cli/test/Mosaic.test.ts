@@ -24,7 +24,13 @@ const commands = [
   ["federation", "cert", "verify"],
   ["federation", "cert", "list"],
   ["federation", "cert", "export"],
-  ["federation", "errors"]
+  ["federation", "errors"],
+  ["config"],
+  ["config", "show"],
+  ["config", "schema"],
+  ["db"],
+  ["db", "migrate"],
+  ["db", "status"]
 ]
 
 const usage = (problem: RegExp, help: string, args: ReadonlyArray<string>) =>
@@ -76,7 +82,7 @@ describe("mosaic", () => {
         assert.include(stdout, `USAGE\n  ${["mosaic", ...words].join(" ")}`)
         assert.match(stdout, /DESCRIPTION\n {2}\S/)
         if (!stdout.includes("SUBCOMMANDS")) {
-          assert.match(stdout, /EXAMPLES\n {2}# .+\n {2}mosaic federation /, words.join(" "))
+          assert.match(stdout, /EXAMPLES\n {2}# .+\n {2}mosaic /, words.join(" "))
         }
       }
     })

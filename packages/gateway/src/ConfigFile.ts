@@ -27,14 +27,14 @@ export const ConfigFileContent = Schema.Struct({
       "local: one gateway on this machine, nothing shared. federated: any number of replicas that share PostgreSQL and Valkey, both of which must be set."
   }),
   database: Schema.optionalKey(
-    Schema.String.check(Schema.isPattern(/^postgres(ql)?:\/\//)).annotate({
+    Schema.String.check(Schema.isPattern(/^postgres(ql)?:\/\//u)).annotate({
       description:
         "PostgreSQL 17, as a libpq URI: postgresql://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full. DATABASE_URL overrides it.",
       examples: ["postgresql://mosaic@db.example:5432/mosaic?sslmode=verify-full"]
     })
   ),
   queue: Schema.optionalKey(
-    Schema.String.check(Schema.isPattern(/^rediss?:\/\//)).annotate({
+    Schema.String.check(Schema.isPattern(/^rediss?:\/\//u)).annotate({
       description: "Valkey 8: redis://:PASSWORD@HOST:6380, or rediss:// for TLS. REDIS_URL overrides it.",
       examples: ["rediss://valkey.example:6380"]
     })

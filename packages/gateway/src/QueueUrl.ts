@@ -42,7 +42,8 @@ export const parseQueueUrl = (given: Redacted.Redacted): Result.Result<QueueAddr
   if (![url.username, url.password].every(decodes)) {
     return Result.fail("a percent sign is not followed by two hexadecimal digits; write a literal one as %25")
   }
-  if (!/^\/?$|^\/\d{1,5}$/.test(url.pathname)) return Result.fail("its path is not the number of a database")
+  if (!/^\/?$|^\/\d{1,5}$/.test(url.pathname))
+    return Result.fail("its path is not the number of a database; write a / in a password as %2F")
   if (url.hash !== "") return Result.fail("it has a fragment; write a # in a password as %23")
   const unknown = [...url.searchParams.keys()].find((name) => !parameters.has(name))
   if (unknown !== undefined)

@@ -41,6 +41,10 @@ export const parseDatabaseUrl = (given: Redacted.Redacted): Result.Result<URL, s
   if (![url.hostname, url.username, url.password, url.pathname].every(decodes)) {
     return Result.fail("a percent sign is not followed by two hexadecimal digits; write a literal one as %25")
   }
+  if (/[@/]/.test(url.pathname.slice(1))) {
+    return Result.fail("its path is not the name of a database; write a / in a password as %2F")
+  }
+  if (url.hash !== "") return Result.fail("it has a fragment; write a # in a password as %23")
   const port = url.searchParams.get("port")
   if (port !== null && !isPort(port)) return Result.fail("the parameter port is not a port number")
   const sslMode = url.searchParams.get("sslmode")

@@ -37,6 +37,32 @@ export interface IssuanceSettings {
   readonly totalTimeout: Duration.Duration
 }
 
+/** What holds where a setting is not given. */
+export const issuanceDefaults = {
+  STEP_CA_PROVISIONER: "mosaic-fed",
+  STEP_CA_ALLOW_SYMMETRIC_KEY: "false",
+  STEP_CA_CONNECT_TIMEOUT: "2s",
+  STEP_CA_TIMEOUT: "10s",
+  MOSAIC_CERT_MIN: "5m",
+  MOSAIC_CERT_DEFAULT: "24h",
+  MOSAIC_CERT_MAX: "24h"
+} as const
+
+/** The settings without which no certificate can be issued, and what each is. */
+export const issuanceRequires = {
+  STEP_CA_URL: "the CA's https URL: scheme, host and port, such as https://ca.example:9000",
+  STEP_CA_ROOT_CERT_PATH: "the path of a PEM file with the CA's root certificate",
+  STEP_CA_PROVISIONER_KEY_JSON: "the provisioner's private JWK, or the JWE that step ca init writes",
+  STEP_CA_PROVISIONER_PASSWORD: "the password of the provisioner key (any text when the key is a plain JWK)"
+} as const
+
+const settingOrDefault = Effect.fnUntraced(function* (variable: keyof typeof issuanceDefaults) {
+  return Option.getOrElse(yield* optionalSetting(variable), () => issuanceDefaults[variable])
+})
+
+const required = (variable: keyof typeof issuanceRequires) =>
+  requiredSetting(variable, issuanceRequires[variable])
+
 export type IssuanceConfigError =
   | SettingError
   | ConfigMissing
@@ -44,12 +70,11 @@ export type IssuanceConfigError =
   | RootCertificateRefused
   | RootCertificateExpired
 
-const urlForm = "the CA's https URL: scheme, host and port, such as https://ca.example:9000"
-
 const readCaUrl = Effect.gen(function* () {
   const variable = "STEP_CA_URL"
-  const text = yield* requiredSetting(variable, urlForm)
-  const invalid = (problem: string) => new ConfigInvalid({ variable, problem, expects: urlForm })
+  const text = yield* required(variable)
+  const invalid = (problem: string) =>
+    new ConfigInvalid({ variable, problem, expects: issuanceRequires[variable] })
   const url = URL.parse(text)
   if (url === null) return yield* invalid("it is not a URL")
   if (url.protocol !== "https:")
@@ -62,12 +87,12 @@ const readCaUrl = Effect.gen(function* () {
 
 const readRoots = Effect.gen(function* () {
   const variable = "STEP_CA_ROOT_CERT_PATH"
-  const path = yield* requiredSetting(variable, "the path of a PEM file with the CA's root certificate")
+  const path = yield* required(variable)
   return yield* readRootFile(variable, path)
 })
 
-const readDuration = Effect.fnUntraced(function* (variable: string, fallback: string) {
-  const text = Option.getOrElse(yield* optionalSetting(variable), () => fallback)
+const readDuration = Effect.fnUntraced(function* (variable: keyof typeof issuanceDefaults) {
+  const text = yield* settingOrDefault(variable)
   return yield* Option.match(parseLifetime(text), {
     onSome: Effect.succeed,
     onNone: () =>
@@ -82,9 +107,9 @@ const readDuration = Effect.fnUntraced(function* (variable: string, fallback: st
 })
 
 const readLifetimes = Effect.gen(function* () {
-  const shortest = yield* readDuration("MOSAIC_CERT_MIN", "5m")
-  const longest = yield* readDuration("MOSAIC_CERT_MAX", "24h")
-  const standard = yield* readDuration("MOSAIC_CERT_DEFAULT", "24h")
+  const shortest = yield* readDuration("MOSAIC_CERT_MIN")
+  const longest = yield* readDuration("MOSAIC_CERT_MAX")
+  const standard = yield* readDuration("MOSAIC_CERT_DEFAULT")
   if (!Duration.between(standard, { minimum: shortest, maximum: longest })) {
     return yield* new ConfigInvalid({
       variable: "MOSAIC_CERT_DEFAULT",
@@ -95,8 +120,8 @@ const readLifetimes = Effect.gen(function* () {
   return { shortest, standard, longest } satisfies Lifetimes
 })
 
-const readFlag = Effect.fnUntraced(function* (variable: string) {
-  const text = Option.getOrElse(yield* optionalSetting(variable), () => "false")
+const readFlag = Effect.fnUntraced(function* (variable: keyof typeof issuanceDefaults) {
+  const text = yield* settingOrDefault(variable)
   if (text === "true" || text === "false") return text === "true"
   return yield* new ConfigInvalid({
     variable,
@@ -106,14 +131,8 @@ const readFlag = Effect.fnUntraced(function* (variable: string) {
 })
 
 const readKey = Effect.gen(function* () {
-  const key = yield* requiredSetting(
-    "STEP_CA_PROVISIONER_KEY_JSON",
-    "the provisioner's private JWK, or the JWE that step ca init writes"
-  )
-  const password = yield* requiredSetting(
-    "STEP_CA_PROVISIONER_PASSWORD",
-    "the password of the provisioner key (any text when the key is a plain JWK)"
-  )
+  const key = yield* required("STEP_CA_PROVISIONER_KEY_JSON")
+  const password = yield* required("STEP_CA_PROVISIONER_PASSWORD")
   return yield* readProvisionerKey({
     text: Redacted.make(key),
     password: Redacted.make(password),
@@ -131,13 +150,13 @@ export class IssuanceConfig extends Context.Service<IssuanceConfig, IssuanceSett
     Effect.gen(function* () {
       return IssuanceConfig.of({
         caUrl: yield* readCaUrl,
-        provisioner: Option.getOrElse(yield* optionalSetting("STEP_CA_PROVISIONER"), () => "mosaic-fed"),
+        provisioner: yield* settingOrDefault("STEP_CA_PROVISIONER"),
         roots: yield* readRoots,
         provisionerKey: yield* readKey,
         oids: yield* readOids,
         lifetimes: yield* readLifetimes,
-        connectTimeout: yield* readDuration("STEP_CA_CONNECT_TIMEOUT", "2s"),
-        totalTimeout: yield* readDuration("STEP_CA_TIMEOUT", "10s")
+        connectTimeout: yield* readDuration("STEP_CA_CONNECT_TIMEOUT"),
+        totalTimeout: yield* readDuration("STEP_CA_TIMEOUT")
       })
     })
   )

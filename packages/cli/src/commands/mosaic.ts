@@ -1,9 +1,12 @@
 import * as Command from "effect/cli/Command"
+import { ConfigPath } from "../ConfigFlag.ts"
 import { Json } from "../Output.ts"
+import { config } from "./config.ts"
+import { db } from "./db.ts"
 import { federation } from "./federation.ts"
 
 export const mosaic = Command.make("mosaic").pipe(
   Command.withDescription("Short-lived mTLS identities that one gateway grants another"),
-  Command.withSubcommands([federation]),
-  Command.withGlobalFlags([Json])
+  Command.withSubcommands([federation, config, db]),
+  Command.withGlobalFlags([Json, ConfigPath])
 )
