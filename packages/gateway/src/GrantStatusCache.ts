@@ -151,10 +151,12 @@ const makeValkeyMemory = Effect.fnUntraced(function* (life: Duration.Duration) {
     Effect.catch(() => Effect.succeed(none))
   )
 
-  const forgetAll = Effect.catch(newEpoch, () =>
-    Effect.sync(() => {
-      epochOf = undefined
-    })
+  const forgetAll = newEpoch.pipe(
+    Effect.catch(() =>
+      Effect.sync(() => {
+        epochOf = undefined
+      })
+    )
   )
 
   return {

@@ -5,7 +5,7 @@
  * process.
  */
 import { TaskId } from "@mosaic-federation/issuance/TaskRepo"
-import { Context, Duration, Effect, Layer, Queue, References } from "effect"
+import { Context, type Duration, Effect, Layer, Queue, References } from "effect"
 import * as PersistedQueue from "effect/persistence/PersistedQueue"
 import { Valkey } from "./Valkey.ts"
 

@@ -76,7 +76,7 @@ export class TaskRunner extends Context.Service<
       const keepLent = (task: Task, lease: Duration.Duration) =>
         Effect.gen(function* () {
           do yield* Effect.sleep(Duration.times(lease, 1 / 3))
-          while (yield* Effect.catch(tasks.renew(task, lease), () => Effect.succeed(true)))
+          while (yield* Effect.orElseSucceed(tasks.renew(task, lease), () => true))
           return lost
         })
 

@@ -179,7 +179,7 @@ export class Valkey extends Context.Service<
               )
             }
             return Effect.tryPromise({
-              try: () => session.client.sendCommand([command, ...args]) as Promise<A>,
+              try: () => session.client.sendCommand<A>([command, ...args]),
               catch: (cause) => cause
             }).pipe(
               Effect.timeoutOrElse({ duration: patience, orElse: () => Effect.fail(new Error(noAnswer)) }),
