@@ -13,6 +13,9 @@ export const databaseUrlForm =
 
 const sslModes = new Set(["disable", "allow", "prefer", "require", "verify-ca", "verify-full"])
 
+/** Where these are all that is said, a server without TLS will do. */
+const optional = new Set(["allow", "prefer"])
+
 /** libpq's connect_timeout of 0 waits for ever; no command here does. */
 const longestConnectSeconds = 60
 
@@ -78,13 +81,16 @@ export const databaseSettings = Effect.fnUntraced(function* (given: Redacted.Red
     asked === 0 ? longestConnectSeconds : Math.min(asked, longestConnectSeconds)
   )
   const settings = { url: Redacted.make(withHost(Redacted.value(given))), connectTimeout }
-  if (url.searchParams.get("sslmode") === "disable") return settings
+  const mode = url.searchParams.get("sslmode")
+  if (mode === "disable") return settings
   // libpq's "system" means the trust store of the system, which is what TLS uses when no other is named.
   const ca = url.searchParams.get("sslrootcert") === "system" ? undefined : yield* file("sslrootcert")
   const cert = yield* file("sslcert")
   const key = yield* file("sslkey")
-  if (ca === undefined && cert === undefined) return settings
+  if (ca === undefined && cert === undefined && (mode === null || optional.has(mode))) return settings
   const ssl: ConnectionOptions = {
+    // Whatever NODE_TLS_REJECT_UNAUTHORIZED says.
+    rejectUnauthorized: true,
     ...(ca === undefined ? {} : { ca }),
     ...(cert === undefined || key === undefined ? {} : { cert, key })
   }
