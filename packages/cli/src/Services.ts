@@ -3,6 +3,7 @@
  * TLS stack that they have no use for.
  */
 import type { GatewaySettings } from "@mosaic-federation/gateway/GatewayConfig"
+import type { TaskQueue } from "@mosaic-federation/gateway/TaskQueue"
 import type { Issuance } from "@mosaic-federation/issuance/Issuance"
 import type { GrantRepo } from "@mosaic-federation/issuance/GrantRepo"
 import { Effect, Fiber, Layer } from "effect"
@@ -65,6 +66,33 @@ export const useGrants = Effect.fnUntraced(function* <A, E, R>(
   return yield* Effect.gen(function* () {
     const services = yield* sayWhenSlow(starting, Layer.build(layer))
     return yield* Effect.provide(GrantRepo.use(use), services)
+  }).pipe(Effect.scoped)
+})
+
+/** For a change that leaves tasks: both share one database, opened once, and the command tries its tasks itself. */
+export const useGrantsAndTasks = Effect.fnUntraced(function* <A, E, R>(
+  use: (grants: GrantRepo["Service"], tasks: TaskQueue["Service"]) => Effect.Effect<A, E, R>
+) {
+  const [[{ GatewayConfig }, database], [{ GrantRepo }, { TaskQueue }, { TaskRepo }]] = yield* Effect.all([
+    loadGateway,
+    Effect.promise(() =>
+      Promise.all([
+        import("@mosaic-federation/issuance/GrantRepo"),
+        import("@mosaic-federation/gateway/TaskQueue"),
+        import("@mosaic-federation/issuance/TaskRepo")
+      ])
+    )
+  ])
+  const both = Layer.mergeAll(
+    GrantRepo.layerNoDeps,
+    Layer.provide(TaskQueue.layerNoDeps, TaskRepo.layerNoDeps)
+  ).pipe(Layer.provide(database.layer), Layer.provide(GatewayConfig.layerOf(yield* gatewaySettings)))
+  return yield* Effect.gen(function* () {
+    const services = yield* sayWhenSlow(starting, Layer.build(both))
+    return yield* Effect.provide(
+      GrantRepo.use((grants) => TaskQueue.use((tasks) => use(grants, tasks))),
+      services
+    )
   }).pipe(Effect.scoped)
 })
 

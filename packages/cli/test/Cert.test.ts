@@ -22,6 +22,7 @@ import {
   createGrant,
   documentOf,
   type ErrorDocument,
+  type Extra,
   finish,
   launcher,
   mosaic,
@@ -325,6 +326,7 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("mosaic federation c
       const revoked = yield* mosaic(where, ["federation", "grant", "revoke", grant, "--json"])
       const document = documentOf<Record<string, unknown>>(revoked.stdout)
       assert.deepStrictEqual([document["liveCertificates"], document["lastNotAfter"]], [1, issued.notAfter])
+      assert.deepStrictEqual(document["caRevocations"], { done: 1, open: 0, because: null })
       const error = refused(
         yield* issue(where, grant, "--key-out", "2.key", "--cert-out", "2.crt", "--json"),
         "GRANT_REVOKED",
@@ -335,6 +337,44 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("mosaic federation c
       assert.isFalse(existsSync(join(where.directory, "2.key")))
       const inspected = yield* mosaic(where, ["federation", "cert", "inspect", "1.crt"])
       assert.include(inspected.stdout, "gateway.example, whose grant is revoked now")
+    })
+  )
+
+  it.effect("revokes a grant whatever the CA does, and says what the CA has yet to do", () =>
+    Effect.gen(function* () {
+      const where = yield* atCa()
+      const grant = yield* createGrant(where)
+      for (const name of ["1", "2"]) {
+        yield* issue(where, grant, "--key-out", `${name}.key`, "--cert-out", `${name}.crt`)
+      }
+      const revoke = (extra: Extra, ...options: ReadonlyArray<string>) =>
+        mosaic(where, ["federation", "grant", "revoke", grant, ...options], extra)
+      const answers = [
+        [{ STEP_CA_URL: undefined }, { done: 0, open: 2, because: "CONFIG_MISSING" }],
+        [{ STEP_CA_URL: "https://127.0.0.1:1" }, { done: 0, open: 2, because: "CA_CONNECTION_REFUSED" }]
+      ] as const
+      for (const [extra, caRevocations] of answers) {
+        const answer = yield* revoke(extra, "--json")
+        assert.strictEqual(answer.code, 0, answer.stderr)
+        const document = documentOf<Record<string, unknown>>(answer.stdout)
+        assert.deepStrictEqual([document["status"], document["caRevocations"]], ["revoked", caRevocations])
+      }
+      const told = yield* revoke({ STEP_CA_URL: "https://127.0.0.1:1" })
+      assert.include(
+        told.stdout,
+        "The CA has yet to revoke 2 certificates of it (CA_CONNECTION_REFUSED): run this again to try now, or leave it to a running gateway.\n"
+      )
+      const done = yield* revoke({})
+      assert.include(done.stdout, "2 certificates of it stay valid until ")
+      assert.include(done.stdout, "The CA has revoked 2 certificates of it: none renews there.\n")
+      const listed = yield* mosaic(where, ["federation", "cert", "list", "--grant", grant, "--json"])
+      const { certificates } = documentOf<{ certificates: ReadonlyArray<{ revokedAtCa: string | null }> }>(
+        listed.stdout
+      )
+      assert.deepStrictEqual(
+        certificates.map(({ revokedAtCa }) => revokedAtCa !== null),
+        [true, true]
+      )
     })
   )
 

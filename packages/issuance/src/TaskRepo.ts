@@ -71,6 +71,7 @@ const DepthRow = Schema.Struct({
   oldest_due_seconds: Schema.Int
 })
 
+const OpenRow = Schema.Struct({ id: TaskId, last_error_code: Schema.NullOr(Schema.String) })
 const IdRow = Schema.Struct({ id: TaskId })
 const CountRow = Schema.Struct({ count: Schema.Int })
 
@@ -100,11 +101,12 @@ export const revokeUnlessDead = (sql: SqlClient, which: Fragment, reason: string
 export class TaskRepo extends Context.Service<
   TaskRepo,
   {
-    /** Lends this task for so long; none where it is done, not due yet, or lent already. */
+    /** Lends this task for so long; none where it is done or lent already, or not due yet and not wanted `early`. */
     readonly claim: (
       id: TaskId,
       worker: WorkerId,
-      lease: Duration.Duration
+      lease: Duration.Duration,
+      when?: "due" | "early"
     ) => Effect.Effect<Option.Option<Task>, StorageError>
     /** Lends up to `limit` tasks that are due, the oldest first, and never the same one to two workers. */
     readonly claimDue: (
@@ -128,6 +130,13 @@ export class TaskRepo extends Context.Service<
     readonly sweep: (task: Task, interval: Duration.Duration) => Effect.Effect<SweepResult, StorageError>
     /** There is one sweep to do at any time; called by every worker that starts. */
     readonly ensureSweep: Effect.Effect<void, StorageError>
+    /** Those of these tasks that are open, each with the code of its last failure. */
+    readonly openOf: (
+      ids: ReadonlyArray<TaskId>
+    ) => Effect.Effect<
+      ReadonlyArray<{ readonly id: TaskId; readonly errorCode: string | null }>,
+      StorageError
+    >
     readonly depth: Effect.Effect<QueueDepth, StorageError>
   }
 >()("@mosaic-federation/issuance/TaskRepo") {
@@ -142,8 +151,9 @@ export class TaskRepo extends Context.Service<
 
       const seconds = (duration: Duration.Duration) => Duration.toMillis(duration) / 1000
 
-      const due = sql`state = 'open' AND not_before <= now() AND (lock_until IS NULL OR lock_until <= now())
+      const free = sql`state = 'open' AND (lock_until IS NULL OR lock_until <= now())
         AND kind IN ('revoke-at-ca', 'expire-sweep')`
+      const due = sql`${free} AND not_before <= now()`
 
       const lend = (worker: WorkerId, lease: Duration.Duration) => sql`
         attempts = attempts + 1, locked_by = ${worker}, lock_until = now() + make_interval(secs => ${seconds(lease)})`
@@ -155,13 +165,14 @@ export class TaskRepo extends Context.Service<
       const claim = Effect.fn("TaskRepo.claim")(function* (
         id: TaskId,
         worker: WorkerId,
-        lease: Duration.Duration
+        lease: Duration.Duration,
+        when: "due" | "early" = "due"
       ) {
         const [task] = yield* rowsOf(
           "take a task",
           TaskRow,
           sql`
-            UPDATE federation_tasks SET ${lend(worker, lease)} WHERE id = ${id} AND ${due}
+            UPDATE federation_tasks SET ${lend(worker, lease)} WHERE id = ${id} AND ${when === "due" ? due : free}
             RETURNING id, kind, payload, attempts, locked_by`
         )
         return Option.fromUndefinedOr(task)
@@ -306,6 +317,17 @@ export class TaskRepo extends Context.Service<
           ON CONFLICT (kind, subject) WHERE state = 'open' DO NOTHING RETURNING id`
       ).pipe(Effect.asVoid, Effect.withSpan("TaskRepo.ensureSweep"))
 
+      const openOf = Effect.fn("TaskRepo.openOf")(function* (ids: ReadonlyArray<TaskId>) {
+        const rows = yield* rowsOf(
+          "look for open tasks",
+          OpenRow,
+          sql`
+            SELECT id, last_error_code FROM federation_tasks
+            WHERE id = ANY (${ids}::uuid[]) AND state = 'open' ORDER BY created_at, id`
+        )
+        return rows.map((row) => ({ id: row.id, errorCode: row.last_error_code }))
+      })
+
       const depth = rowsOf(
         "measure the queue",
         DepthRow,
@@ -338,6 +360,7 @@ export class TaskRepo extends Context.Service<
         giveBack,
         sweep,
         ensureSweep,
+        openOf,
         depth
       })
     })

@@ -234,6 +234,12 @@ describe("TaskRepo", () => {
         )
         assert.isTrue(Option.isNone(yield* tasks.claim(id, newWorker(), lease)))
         assert.strictEqual((yield* tasksOf(serial))[0]?.last_error_code, "CA_UNREACHABLE")
+        assert.deepStrictEqual(yield* tasks.openOf([id]), [{ id, errorCode: "CA_UNREACHABLE" }])
+
+        const early = revocation(yield* tasks.claim(id, newWorker(), lease, "early"))
+        assert.isTrue(Option.isNone(yield* tasks.claim(id, newWorker(), lease, "early")))
+        yield* tasks.revokedAtCa(early)
+        assert.deepStrictEqual(yield* tasks.openOf([id]), [])
       })
     )
 

@@ -1,3 +1,4 @@
+import type { TriedTasks } from "@mosaic-federation/gateway/TaskQueue"
 import { GrantId } from "@mosaic-federation/domain/GrantId"
 import { utc } from "@mosaic-federation/x509/CertificateReport"
 import { DateTime, Effect, Option } from "effect"
@@ -7,7 +8,7 @@ import * as Flag from "effect/cli/Flag"
 import { optional } from "../../../flags.ts"
 import { grantDocument } from "../../../GrantView.ts"
 import { print } from "../../../Output.ts"
-import { useGrants } from "../../../Services.ts"
+import { useGrantsAndTasks } from "../../../Services.ts"
 
 const flags = {
   id: Argument.String("grant").pipe(Argument.withSchema(GrantId), Argument.withDescription("The grant's id")),
@@ -29,13 +30,30 @@ const aftermath = (live: number, last: DateTime.Utc | null): string =>
     ? "No certificate of it is valid any more."
     : `${live} certificate${live === 1 ? "" : "s"} of it ${live === 1 ? "stays" : "stay"} valid until ${utc(DateTime.toDateUtc(last))} at the latest, for whoever checks the certificate alone and not the grant.`
 
+/** How far the CA has followed. Its answers do not change what was revoked here. */
+const atTheCa = ({ because, done, open }: TriedTasks): ReadonlyArray<string> => {
+  const of = (count: number) => `${count} certificate${count === 1 ? "" : "s"}`
+  return [
+    ...(done === 0 ? [] : [`The CA has revoked ${of(done)} of it: none renews there.`]),
+    ...(open === 0
+      ? []
+      : [
+          `The CA has yet to revoke ${of(open)} of it${because === null ? "" : ` (${because})`}: run this again to try now, or leave it to a running gateway.`
+        ])
+  ]
+}
+
 export const revoke = Command.make(
   "revoke",
   flags,
   Effect.fn("grant revoke")(function* ({ id, reason }) {
-    const { alreadyRevoked, grant, lastNotAfter, liveCertificates } = yield* useGrants((grants) =>
-      grants.revoke(id, reason)
-    )
+    const [{ alreadyRevoked, grant, lastNotAfter, liveCertificates }, caRevocations] =
+      yield* useGrantsAndTasks((grants, tasks) =>
+        Effect.gen(function* () {
+          const revocation = yield* grants.revoke(id, reason)
+          return [revocation, yield* tasks.tryNow(revocation.caRevocations)] as const
+        })
+      )
     const now = yield* DateTime.now
     const revokedAt = grant.revokedAt ?? now
     yield* print({
@@ -43,13 +61,15 @@ export const revoke = Command.make(
         ...grantDocument(grant, now),
         alreadyRevoked,
         liveCertificates,
-        lastNotAfter: lastNotAfter === null ? null : DateTime.formatIso(lastNotAfter)
+        lastNotAfter: lastNotAfter === null ? null : DateTime.formatIso(lastNotAfter),
+        caRevocations
       },
       lines: [
         alreadyRevoked
           ? `Grant ${grant.id} was revoked before, at ${utc(DateTime.toDateUtc(revokedAt))}: ${grant.revocationReason ?? "no reason given"}`
           : `Grant ${grant.id} is revoked: it issues no certificate from now on.`,
-        aftermath(liveCertificates, lastNotAfter)
+        aftermath(liveCertificates, lastNotAfter),
+        ...atTheCa(caRevocations)
       ]
     })
   })
