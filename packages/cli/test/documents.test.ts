@@ -139,8 +139,16 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("documents", (it) =>
       ]
       const seen = new Set(["cert issue"])
       assert.deepStrictEqual(shapeOf(documentOf(issued.stdout)), shapeOf(documentsIn.get("cert issue")))
-      for (const [name, at, args] of runs) {
-        const { stdout } = yield* mosaic(at, ["federation", ...args, "--json"])
+      const fresh = yield* station()
+      writeFileSync(join(fresh.directory, "mosaic.config.json"), '{"tier": "local"}')
+      const others: typeof runs = [
+        ["config show", fresh, ["config", "show"]],
+        ["db migrate", fresh, ["db", "migrate"]],
+        ["db status", fresh, ["db", "status"]]
+      ]
+      const federation = runs.map(([name, at, args]) => [name, at, ["federation", ...args]] as const)
+      for (const [name, at, args] of [...federation, ...others]) {
+        const { stdout } = yield* mosaic(at, [...args, "--json"])
         assert.deepStrictEqual(shapeOf(documentOf(stdout)), shapeOf(documentsIn.get(name)), name)
         seen.add(name)
       }
