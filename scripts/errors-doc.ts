@@ -9,6 +9,7 @@ import * as Ca from "../packages/domain/src/CaErrors.ts"
 import * as Certificate from "../packages/domain/src/CertificateErrors.ts"
 import * as Command from "../packages/domain/src/CommandErrors.ts"
 import * as Configuration from "../packages/domain/src/ConfigurationErrors.ts"
+import * as Enrollment from "../packages/domain/src/EnrollmentErrors.ts"
 import { ExitCode } from "../packages/domain/src/ExitCode.ts"
 import * as Grants from "../packages/domain/src/GrantErrors.ts"
 import { catalogue } from "../packages/domain/src/MosaicError.ts"
@@ -40,6 +41,11 @@ const sections: ReadonlyArray<readonly [string, string, object]> = [
   ],
   ["Requests", "Found in what was handed in, before the CA is asked.", Request],
   ["Grants", "Found in the grant's row. All but `GRANT_ENDED_IN_FLIGHT` before the CA is asked.", Grants],
+  [
+    "Enrollment",
+    "Found when a peer redeems its enrollment token. A failed try leaves the token valid.",
+    Enrollment
+  ],
   [
     "Transport",
     "The pinned connection to the CA. Where the request may have been read, a certificate may exist: its serial is revoked at the CA before the error is told, or `ISSUANCE_AMBIGUOUS` is told instead.",

@@ -4,6 +4,7 @@ import * as Ca from "./CaErrors.ts"
 import * as Certificates from "./CertificateErrors.ts"
 import * as Command from "./CommandErrors.ts"
 import * as Configuration from "./ConfigurationErrors.ts"
+import * as Enrollment from "./EnrollmentErrors.ts"
 import * as Grants from "./GrantErrors.ts"
 import * as Request from "./RequestErrors.ts"
 import * as Storage from "./StorageErrors.ts"
@@ -47,6 +48,7 @@ export const MosaicError = Schema.Union([
   Grants.LifetimeTooShort,
   Grants.LifetimeBeyondGrant,
   Grants.GrantEndedInFlight,
+  ...Enrollment.EnrollmentError.members,
   ...Transport.TransportError.members,
   ...Ca.CaError.members,
   Certificates.CertificateWithheld,

@@ -39,7 +39,11 @@ export const backdate = Duration.minutes(1)
 const wholeSeconds = (instant: DateTime.Utc): DateTime.Utc =>
   DateTime.makeUnsafe(Math.floor(DateTime.toEpochMillis(instant) / 1000) * 1000)
 
-const statusRefusal = (grant: Grant, now: DateTime.Utc): Result.Result<void, GrantRefusal> => {
+/** Succeeds for an active grant alone. */
+export const checkStatus = (
+  grant: Grant,
+  now: DateTime.Utc
+): Result.Result<void, GrantExpired | GrantRevoked | GrantSuspended> => {
   const grantId = grant.id
   const status = grant.statusAt(now)
   switch (status) {
@@ -71,7 +75,7 @@ export const decideValidity = (
   if (request.subjectUserId !== grant.subjectUserId) {
     return Result.fail(new GrantSubjectMismatch({ grantId, asked: request.subjectUserId }))
   }
-  return Result.flatMap(statusRefusal(grant, now), (): Result.Result<Validity, GrantRefusal> => {
+  return Result.flatMap(checkStatus(grant, now), (): Result.Result<Validity, GrantRefusal> => {
     const start = wholeSeconds(now)
     const end = wholeSeconds(grant.expiresAt)
     const left = Duration.max(DateTime.distance(start, end), Duration.zero)

@@ -6,6 +6,8 @@ import * as Ca from "../../src/CaErrors.ts"
 import * as Certificate from "../../src/CertificateErrors.ts"
 import * as Command from "../../src/CommandErrors.ts"
 import * as Configuration from "../../src/ConfigurationErrors.ts"
+import * as Enrollment from "../../src/EnrollmentErrors.ts"
+import { EnrollmentTokenId } from "../../src/EnrollmentTokenId.ts"
 import * as Grants from "../../src/GrantErrors.ts"
 import { GrantId } from "../../src/GrantId.ts"
 import type { MosaicError } from "../../src/MosaicError.ts"
@@ -17,10 +19,13 @@ import { DateTime, Duration } from "effect"
 
 const grantId = GrantId.make("9f8c2a1e-5b7d-4c3f-8a60-1d2e3f405162")
 const userId = UserId.make("7c9e6679-7425-40de-944b-e07fc1f90ae7")
+const tokenId = EnrollmentTokenId.make("3c1d7e52-90ab-4f6e-8d21-7b6a5c4d3e2f")
 const serial = "98037421659023847561029384756102938475"
 const kid = "Xb7r2Jm1qvE0kDgTzQ4s9LwYc8NhUaOi3Fp5RtKdVxM"
 const otherKid = "p0QmYt6wZsA1eRfHj3LkUvBn7CxDiGo2TyEa9WqSrPl"
 const requestId = "cp3f0a9k2s7d5u8v1b6g"
+const keySha256 = "5e1f0a77c2b94d3e8a6f51d20c7b9e4f3d8a2c6b1e0f97d5a4c3b2e1f0d9c8b7"
+const otherKeySha256 = "a90b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f708192a3b4c5d6e7f809"
 const origin = "https://ca.example:9000"
 const root = "/etc/mosaic/root_ca.crt"
 const expiresAt = DateTime.makeUnsafe("2026-07-01T00:00:00Z")
@@ -124,6 +129,22 @@ export const errorExamples: ReadonlyArray<MosaicError> = [
     expiresAt
   }),
   new Grants.GrantEndedInFlight({ grantId, serial, status: "revoked", revokedAtCa: true }),
+  new Enrollment.EnrollmentTokenMalformed({
+    problem: "the enrollment token does not begin with mosaic_enroll_1_"
+  }),
+  new Enrollment.EnrollmentTokenUnknown(),
+  new Enrollment.EnrollmentTokenNotFound({ tokenId }),
+  new Enrollment.EnrollmentTokenExpired({ tokenId, expiresAt: passed }),
+  new Enrollment.EnrollmentTokenRevoked({ tokenId, revokedAt: passed }),
+  new Enrollment.EnrollmentTokenUsed({
+    tokenId,
+    usedAt: passed,
+    usedFrom: "198.51.100.7",
+    usedByRequest: requestId,
+    serial
+  }),
+  new Enrollment.EnrollmentTokenBusy({ tokenId }),
+  new Enrollment.EnrollmentKeyMismatch({ tokenId, expected: keySha256, found: otherKeySha256 }),
   new Transport.CaConnectionRefused({ origin }),
   new Transport.CaUnreachable({ origin, reason: "EHOSTUNREACH" }),
   new Transport.CaNameNotResolved({ origin, reason: "ENOTFOUND" }),
