@@ -95,7 +95,7 @@ const placeOf = (path: string, { loc }: Pick<ValueNode, "loc">): Place => ({
 const problemAt = (text: string, offset: number): { readonly problem: string; readonly remedy: string } => {
   const found = text[offset]
   const before = text.slice(0, offset).trimEnd().at(-1)
-  if (found === undefined)
+  if (found === undefined || text.slice(offset).trim() === "")
     return {
       problem: "the file ends too early",
       remedy: "complete the JSON object: a quote or brace is not closed"
