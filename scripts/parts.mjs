@@ -9,11 +9,13 @@ import { SetupError } from "./SetupError.mjs"
 /** Program and Debian package. */
 const parts = [
   ["shellcheck", "shellcheck"],
-  ["openssl", "openssl"]
+  ["openssl", "openssl"],
+  // Makes the Debian 13 root in which PostgreSQL 17, pgvector and Valkey 8 run for tests.
+  ["debootstrap", "debootstrap"]
 ]
 
 const isOnPath = (program) =>
-  (process.env.PATH ?? "").split(delimiter).some((directory) => {
+  [...(process.env.PATH ?? "").split(delimiter), "/usr/sbin", "/sbin"].some((directory) => {
     try {
       accessSync(join(directory, program), constants.X_OK)
       return true

@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process"
 import { join, relative } from "node:path"
 import { Effect } from "effect"
+import { debianRoot, debianRootObstacle } from "../../packages/testing/src/DebianRoot.ts"
 import { CurrentProgress, stderrProgress } from "../../packages/testing/src/Progress.ts"
 import { describeTool, stepTools } from "../../packages/testing/src/StepTools.ts"
 import { bundle } from "../bundle.ts"
@@ -9,7 +10,7 @@ import { root } from "./root.ts"
 
 const progress = stderrProgress()
 
-/** Pure ones: they need neither a CA nor the command. */
+/** Pure ones: they need no server and not the command. */
 const withoutTools = new Set(["x509", "domain"])
 
 const projects = (args: ReadonlyArray<string>) =>
@@ -21,6 +22,9 @@ const projects = (args: ReadonlyArray<string>) =>
 const prepare = Effect.gen(function* () {
   const tools = yield* stepTools()
   for (const tool of [tools.stepCa, tools.step, tools.jq]) progress.say(describeTool(tool))
+  const obstacle = debianRootObstacle()
+  if (obstacle === undefined) yield* debianRoot
+  else progress.say(`tests of the federated tier are skipped: ${obstacle}`)
   const { built, path } = yield* Effect.promise(bundle)
   progress.say(`mosaic ${built ? "built" : "up to date"}: ${relative(root, path)}`)
 }).pipe(Effect.provideService(CurrentProgress, progress))

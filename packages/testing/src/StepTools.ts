@@ -5,11 +5,11 @@
  */
 import { createHash } from "node:crypto"
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs"
-import { homedir } from "node:os"
-import { basename, isAbsolute, join, resolve } from "node:path"
+import { basename, join, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 import { Effect, Schema } from "effect"
 import { findGo, isAtLeast, onPath, type GoToolchain } from "./GoToolchain.ts"
+import { cacheHome } from "./internal/cacheHome.ts"
 import { withDirectoryLock } from "./internal/directoryLock.ts"
 import { runCommand } from "./internal/runCommand.ts"
 import { CurrentProgress } from "./Progress.ts"
@@ -156,19 +156,13 @@ const fromPath = Effect.fnUntraced(function* (spec: ToolSpec) {
   return undefined
 })
 
-/** The XDG base directory specification tells to ignore a value that is not absolute. */
-const cacheHome = () => {
-  const home = process.env["XDG_CACHE_HOME"] ?? ""
-  return isAbsolute(home) ? home : join(homedir(), ".cache")
-}
-
 /** Another pin, or another kind of machine, is another directory. */
 export const toolsCache = (): string => {
   const hash = createHash("sha256")
     .update(goMod)
     .update(readFileSync(join(directory, "go.sum")))
     .update(`${process.platform}-${process.arch}`)
-  return join(cacheHome(), "mosaic-federation", "tools", hash.digest("hex").slice(0, 16))
+  return join(cacheHome(), "tools", hash.digest("hex").slice(0, 16))
 }
 
 /** Only what was built and tried is ever renamed into the cache, so what lies there is whole. */

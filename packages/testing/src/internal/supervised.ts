@@ -33,7 +33,7 @@ export interface Supervised {
   readonly pid: number
   readonly isRunning: () => boolean
   /** Sends the signal; ends when the server has. */
-  readonly end: (signal: "SIGTERM" | "SIGKILL") => Effect.Effect<void>
+  readonly end: (signal: "SIGINT" | "SIGTERM" | "SIGKILL") => Effect.Effect<void>
 }
 
 const startTimeoutMillis = 10_000
@@ -66,7 +66,7 @@ export const supervise = ({ args, cwd, env, file, logPath }: SupervisedCommand):
       clearTimeout(timer)
       shell.stdout.destroy()
       const pid = Number(line)
-      const end = (signal: "SIGTERM" | "SIGKILL") =>
+      const end = (signal: "SIGINT" | "SIGTERM" | "SIGKILL") =>
         Effect.promise(async () => {
           if (!running) return
           process.kill(pid, signal)
