@@ -11,6 +11,7 @@ const obstacle = debianRootObstacle()
 
 const isRequired = process.env["MOSAIC_TEST_FEDERATED"] === "required"
 
+// oxlint-disable-next-line vitest/no-disabled-tests, vitest/valid-title, vitest/valid-describe-callback -- not a suite yet
 const suite = describe.skipIf(obstacle !== undefined && !isRequired)
 
 /** As `describe`. Where the parts are required and missing, the first test that makes them says why. */
