@@ -132,8 +132,8 @@ export const runMosaic = Effect.fnUntraced(function* (argv: ReadonlyArray<string
       Layer.mergeAll(
         NodeServices.layer,
         CliConfig.layer({ builtIns }),
-        Logger.layer([Logger.consoleLogFmt]),
-        Layer.succeed(Logger.LogToStderr, true)
+        // The console's log is what waits; the ready-made loggers write there.
+        Logger.layer([Logger.withConsoleError(Logger.formatLogFmt)])
       )
     )
   )
