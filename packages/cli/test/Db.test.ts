@@ -11,6 +11,7 @@ import { grants } from "@mosaic-federation/issuance/migrations/0001_grants"
 import { Effect, Layer, Redacted } from "effect"
 import * as Migrator from "effect/sql/Migrator"
 import { SqlClient } from "effect/sql/SqlClient"
+import type { SqlError } from "effect/sql/SqlError"
 import {
   createGrant,
   documentOf,
@@ -48,8 +49,12 @@ const fresh = Effect.fnUntraced(function* (tier: "local" | "federated") {
   const { connection } = yield* EmbeddedPostgres
   const { password, path, username } = connection
   const database = `test_${randomUUID().replaceAll("-", "")}`
-  yield* SqlClient.use((sql) => sql`CREATE DATABASE ${sql(database)}`).pipe(
-    Effect.provide(PgClient.layer(connection))
+  const administer = (statement: (sql: SqlClient) => Effect.Effect<unknown, SqlError>) =>
+    SqlClient.use(statement).pipe(Effect.provide(PgClient.layer(connection)))
+  yield* Effect.acquireRelease(
+    administer((sql) => sql`CREATE DATABASE ${sql(database)}`),
+    // Its pages need not be written when the server stops.
+    () => Effect.orDie(administer((sql) => sql`DROP DATABASE ${sql(database)} WITH (FORCE)`))
   )
   const where = yield* station()
   const file = {
@@ -133,8 +138,7 @@ layer(ServerLayer, { timeout: "60 seconds", excludeTestServices: true })("mosaic
             const migrator = finish(start(where, ["db", "migrate", "--json"]))
             const waiters = sql<{ count: number }>`
               SELECT count(*)::int AS count FROM pg_locks
-              WHERE locktype = 'advisory' AND NOT granted
-                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
+              WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))`
             while ((yield* waiters)[0]?.count !== 1) yield* Effect.sleep("20 millis")
             const tables = yield* sql`SELECT to_regclass('federation_grants')::text AS grants`
             return [migrator, tables] as const
@@ -145,6 +149,33 @@ layer(ServerLayer, { timeout: "60 seconds", excludeTestServices: true })("mosaic
         assert.strictEqual(code, 0)
         assert.deepStrictEqual(ids(documentOf<Migrated>(stdout).applied), all)
       }).pipe(Effect.provide(plain))
+    })
+  )
+
+  it.effect("leaves nothing behind where it is killed in mid-migration", () =>
+    Effect.gen(function* () {
+      const { plain, where } = yield* fresh("federated")
+      yield* Effect.gen(function* () {
+        const sql = yield* SqlClient
+        const inTheWay = Effect.gen(function* () {
+          // The migration has to wait for this table to come or to go.
+          yield* sql`CREATE TABLE federation_certificates ()`
+          const migrator = start(where, ["db", "migrate"])
+          const ended = finish(migrator)
+          const waiting = sql<{ count: number }>`
+            SELECT count(*)::int AS count FROM pg_locks
+            WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))`
+          while ((yield* waiting)[0]?.count !== 1) yield* Effect.sleep("20 millis")
+          migrator.kill("SIGKILL")
+          yield* Effect.promise(() => ended)
+          return yield* Effect.fail("rolled back" as const)
+        })
+        assert.strictEqual(yield* Effect.flip(sql.withTransaction(inTheWay)), "rolled back")
+      }).pipe(Effect.provide(plain))
+      const { applied, pending } = yield* status(where)
+      assert.deepStrictEqual([applied, ids(pending)], [[], all])
+      const again = yield* mosaic(where, ["db", "migrate", "--json"])
+      assert.deepStrictEqual([again.code, ids(documentOf<Migrated>(again.stdout).applied)], [0, all])
     })
   )
 

@@ -180,6 +180,15 @@ describe("ConfigFile", () => {
     assert.isNull(accepted('{"tier": "local"}').database)
   })
 
+  it("is as docs/configuration.md shows it", () => {
+    const page = readFileSync(new URL("../../../docs/configuration.md", import.meta.url), "utf8")
+    const [, example = ""] = /^```json config\n([^]*?)^```$/m.exec(page) ?? []
+    assert.strictEqual(accepted(example).tier.value, "federated")
+    for (const key of Object.keys(ConfigFileContent.fields)) assert.include(page, `| \`${key}\` |`)
+    const unknown = refusal('{\n  "tier": "local",\n  "databse": ""\n}')
+    assert.include(page, `  why: ${unknown.message}\n  do:  ${unknown.remediation}\n`)
+  })
+
   it("has a published schema with exactly these keys, which takes what the reader takes", () => {
     const published = new URL("../schema/mosaic.config.schema.json", import.meta.url)
     assert.strictEqual(readFileSync(published, "utf8"), configSchemaText)
