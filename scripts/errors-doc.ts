@@ -13,7 +13,9 @@ import * as Enrollment from "../packages/domain/src/EnrollmentErrors.ts"
 import { ExitCode } from "../packages/domain/src/ExitCode.ts"
 import * as Grants from "../packages/domain/src/GrantErrors.ts"
 import { catalogue } from "../packages/domain/src/MosaicError.ts"
+import * as Peer from "../packages/domain/src/PeerErrors.ts"
 import * as Request from "../packages/domain/src/RequestErrors.ts"
+import * as Server from "../packages/domain/src/ServerErrors.ts"
 import * as Storage from "../packages/domain/src/StorageErrors.ts"
 import * as Transport from "../packages/domain/src/TransportErrors.ts"
 import { errorExamples } from "../packages/domain/test/support/errorExamples.ts"
@@ -45,6 +47,16 @@ const sections: ReadonlyArray<readonly [string, string, object]> = [
     "Enrollment",
     "Found when a peer redeems its enrollment token. A failed try leaves the token valid.",
     Enrollment
+  ],
+  [
+    "Peers",
+    "Found when a peer shows its certificate, at each request and not at the handshake, or asks for the next one.",
+    Peer
+  ],
+  [
+    "Server",
+    "Found before the request is looked at, whatever it asks for; in `docs/api.md` they are errors of every endpoint.",
+    Server
   ],
   [
     "Transport",

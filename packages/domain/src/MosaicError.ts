@@ -6,7 +6,9 @@ import * as Command from "./CommandErrors.ts"
 import * as Configuration from "./ConfigurationErrors.ts"
 import * as Enrollment from "./EnrollmentErrors.ts"
 import * as Grants from "./GrantErrors.ts"
+import * as Peer from "./PeerErrors.ts"
 import * as Request from "./RequestErrors.ts"
+import * as Server from "./ServerErrors.ts"
 import * as Storage from "./StorageErrors.ts"
 import * as Transport from "./TransportErrors.ts"
 
@@ -49,6 +51,8 @@ export const MosaicError = Schema.Union([
   Grants.LifetimeBeyondGrant,
   Grants.GrantEndedInFlight,
   ...Enrollment.EnrollmentError.members,
+  ...Peer.PeerError.members,
+  ...Server.ServerError.members,
   ...Transport.TransportError.members,
   ...Ca.CaError.members,
   Certificates.CertificateWithheld,

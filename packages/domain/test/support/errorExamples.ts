@@ -11,7 +11,9 @@ import { EnrollmentTokenId } from "../../src/EnrollmentTokenId.ts"
 import * as Grants from "../../src/GrantErrors.ts"
 import { GrantId } from "../../src/GrantId.ts"
 import type { MosaicError } from "../../src/MosaicError.ts"
+import * as Peer from "../../src/PeerErrors.ts"
 import * as Request from "../../src/RequestErrors.ts"
+import * as Server from "../../src/ServerErrors.ts"
 import * as Storage from "../../src/StorageErrors.ts"
 import * as Transport from "../../src/TransportErrors.ts"
 import { UserId } from "../../src/UserId.ts"
@@ -24,6 +26,7 @@ const serial = "98037421659023847561029384756102938475"
 const kid = "Xb7r2Jm1qvE0kDgTzQ4s9LwYc8NhUaOi3Fp5RtKdVxM"
 const otherKid = "p0QmYt6wZsA1eRfHj3LkUvBn7CxDiGo2TyEa9WqSrPl"
 const requestId = "cp3f0a9k2s7d5u8v1b6g"
+const otherSerial = "71520938465109283746501928374650192837"
 const keySha256 = "5e1f0a77c2b94d3e8a6f51d20c7b9e4f3d8a2c6b1e0f97d5a4c3b2e1f0d9c8b7"
 const otherKeySha256 = "a90b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f708192a3b4c5d6e7f809"
 const origin = "https://ca.example:9000"
@@ -31,6 +34,8 @@ const root = "/etc/mosaic/root_ca.crt"
 const expiresAt = DateTime.makeUnsafe("2026-07-01T00:00:00Z")
 const passed = DateTime.makeUnsafe("2026-06-01T12:00:00Z")
 const mismatches = [{ field: "subject", expected: `CN=${grantId}`, found: "CN=gateway.example" }]
+
+const keyId = "k_7Qm2xV9cT4nB"
 
 export const errorExamples: ReadonlyArray<MosaicError> = [
   new Configuration.ConfigMissing({
@@ -145,6 +150,44 @@ export const errorExamples: ReadonlyArray<MosaicError> = [
   }),
   new Enrollment.EnrollmentTokenBusy({ tokenId }),
   new Enrollment.EnrollmentKeyMismatch({ tokenId, expected: keySha256, found: otherKeySha256 }),
+  new Peer.PeerCertificateMissing(),
+  new Peer.PeerCertificateNotGrant({ problem: "extension 2.25.99 (grantId) is absent" }),
+  new Peer.PeerCertificateUnknown({ serial }),
+  new Peer.PeerCertificateUntrusted({
+    serial,
+    expected: "a chain up to a pinned root",
+    found: "CN=Old Intermediate CA issued by CN=Old Root CA, which is not pinned"
+  }),
+  new Peer.PeerCertificateExpired({ serial, notAfter: passed }),
+  new Peer.PeerCertificateNotYetValid({ serial, notBefore: expiresAt }),
+  new Peer.PeerCertificateRevoked({ serial, revokedAt: passed }),
+  new Peer.RenewalTooSoon({
+    serial,
+    renewedBy: otherSerial,
+    since: passed,
+    interval: Duration.minutes(1),
+    retryAt: DateTime.makeUnsafe("2026-06-01T12:01:00Z")
+  }),
+  new Peer.RenewalProofInvalid({
+    problem: "aud: expected https://gateway.example/v1/renew, found https://other.example/v1/renew"
+  }),
+  new Peer.RenewalProofStale({ issuedAt: passed, now: DateTime.makeUnsafe("2026-06-01T12:05:00Z") }),
+  new Peer.RenewalProofReplayed({ jti: "0f8d1c6e-2b7a-4c39-9d5e-6a4b3c2d1e0f" }),
+  new Server.AuthenticationRequired(),
+  new Server.ApiKeyUnknown(),
+  new Server.ApiKeyRevoked({ keyId, revokedAt: passed }),
+  new Server.ApiKeyExpired({ keyId, expiredAt: passed }),
+  new Server.ApiKeyNotFound({ keyId }),
+  new Server.OperatorTokenRefused({ problem: `aud: expected mosaic, found another-service` }),
+  new Server.OperatorIssuerUnavailable({ issuer: "https://id.example", problem: "no answer within 5 s" }),
+  new Server.ScopeInsufficient({ needed: "admin", held: "issue", action: "POST /v1/revocations" }),
+  new Server.EndpointNotFound({ method: "GET", path: "/v1/grant" }),
+  new Server.BodyTooLarge({ mostBytes: 65_536 }),
+  new Server.RequestTimedOut({ afterSeconds: 30 }),
+  new Server.ServerOverloaded({ inFlight: 256, mostInFlight: 256, retryAfterSeconds: 1 }),
+  new Server.ServerDraining({ retryAfterSeconds: 5 }),
+  new Server.IdempotencyKeyReused({ idempotencyKey: "2f6f1b7e-order-4711" }),
+  new Server.ListenFailed({ address: "127.0.0.1:8443", reason: "EADDRINUSE" }),
   new Transport.CaConnectionRefused({ origin }),
   new Transport.CaUnreachable({ origin, reason: "EHOSTUNREACH" }),
   new Transport.CaNameNotResolved({ origin, reason: "ENOTFOUND" }),

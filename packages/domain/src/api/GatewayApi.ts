@@ -1,0 +1,31 @@
+/** The HTTP API of the gateway, whole: what the server serves, the typed client calls and /openapi.json describes. */
+import { HttpApi, OpenApi } from "effect/http-api"
+import { AnyRequest } from "./AnyRequest.ts"
+import { AuditApi } from "./AuditApi.ts"
+import { CertificatesApi } from "./CertificatesApi.ts"
+import { EnrollmentApi, EnrollmentTokensApi } from "./EnrollmentApi.ts"
+import { GrantsApi } from "./GrantsApi.ts"
+import { HealthApi } from "./HealthApi.ts"
+import { IdentityApi } from "./IdentityApi.ts"
+import { RenewalApi } from "./RenewalApi.ts"
+import { RootsApi } from "./RootsApi.ts"
+
+export class GatewayApi extends HttpApi.make("mosaic")
+  .add(GrantsApi)
+  .add(EnrollmentTokensApi)
+  .add(CertificatesApi)
+  .add(AuditApi)
+  .add(EnrollmentApi)
+  .add(RenewalApi)
+  .add(IdentityApi)
+  .add(RootsApi)
+  .add(HealthApi)
+  .middleware(AnyRequest)
+  .annotateMerge(
+    OpenApi.annotations({
+      title: "Mosaic Federation gateway",
+      version: "1",
+      description:
+        "Grants between gateways, and the short-lived certificates that carry them. Errors are problem details (RFC 9457)."
+    })
+  ) {}
