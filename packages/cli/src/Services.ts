@@ -3,6 +3,7 @@
  * TLS stack that they have no use for.
  */
 import type { GatewaySettings } from "@mosaic-federation/gateway/GatewayConfig"
+import type { ApiKeys } from "@mosaic-federation/gateway/server/ApiKeys"
 import type { TaskQueue } from "@mosaic-federation/gateway/TaskQueue"
 import type { Issuance } from "@mosaic-federation/issuance/Issuance"
 import type { GrantRepo } from "@mosaic-federation/issuance/GrantRepo"
@@ -66,6 +67,24 @@ export const useGrants = Effect.fnUntraced(function* <A, E, R>(
   return yield* Effect.gen(function* () {
     const services = yield* sayWhenSlow(starting, Layer.build(layer))
     return yield* Effect.provide(GrantRepo.use(use), services)
+  }).pipe(Effect.scoped)
+})
+
+/** On the database of the tier. */
+export const useApiKeys = Effect.fnUntraced(function* <A, E, R>(
+  use: (keys: ApiKeys["Service"]) => Effect.Effect<A, E, R>
+) {
+  const [[{ GatewayConfig }, database], { ApiKeys }] = yield* Effect.all([
+    loadGateway,
+    Effect.promise(() => import("@mosaic-federation/gateway/server/ApiKeys"))
+  ])
+  const layer = ApiKeys.layer.pipe(
+    Layer.provide(database.layer),
+    Layer.provide(GatewayConfig.layerOf(yield* gatewaySettings))
+  )
+  return yield* Effect.gen(function* () {
+    const services = yield* sayWhenSlow(starting, Layer.build(layer))
+    return yield* Effect.provide(ApiKeys.use(use), services)
   }).pipe(Effect.scoped)
 })
 

@@ -158,6 +158,21 @@ export class BodyTooLarge extends ErrorClass<BodyTooLarge>()(
   }
 ) {}
 
+export class LengthRequired extends ErrorClass<LengthRequired>()(
+  "LengthRequired",
+  {},
+  {
+    ...refused,
+    code: "LENGTH_REQUIRED",
+    title: "The request does not say how long its body is",
+    explanation:
+      "A body comes with a Content-Length (RFC 9110 §15.5.12), so that one that is too large is refused before it is read.",
+    httpStatus: 411,
+    message: () => `the body comes in chunks, without a Content-Length`,
+    remediation: () => `send the body with its Content-Length; curl does so with --data-binary @FILE`
+  }
+) {}
+
 export class RequestTimedOut extends ErrorClass<RequestTimedOut>()(
   "RequestTimedOut",
   { afterSeconds: Schema.Int },
@@ -239,6 +254,24 @@ export class ListenFailed extends ErrorClass<ListenFailed>()(
   }
 ) {}
 
+export class ServerCertificateRefused extends ErrorClass<ServerCertificateRefused>()(
+  "ServerCertificateRefused",
+  { problem: Schema.String, provisioner: Schema.String, names: Schema.String, requestId: Schema.String },
+  {
+    code: "SERVER_CERTIFICATE_REFUSED",
+    title: "The CA gives the gateway no TLS certificate",
+    explanation:
+      "The gateway's own certificate comes from the provisioner mosaic-gateway of the same CA, which signs the names of MOSAIC_GATEWAY_NAMES and no others.",
+    httpStatus: 500,
+    exitCode: ExitCode.caRefused,
+    retryable: false,
+    message: ({ names, problem, provisioner, requestId }) =>
+      `provisioner ${provisioner}, names ${names}: ${problem} (X-Request-Id ${requestId})`,
+    remediation: () =>
+      `set MOSAIC_GATEWAY_NAMES alike for the CA and the gateway, and restart both; see that MOSAIC_GATEWAY_PROVISIONER_KEY_JSON is the key of that provisioner (GET /provisioners of the CA)`
+  }
+) {}
+
 export const ServerError = Schema.Union([
   AuthenticationRequired,
   ApiKeyUnknown,
@@ -250,11 +283,13 @@ export const ServerError = Schema.Union([
   ScopeInsufficient,
   EndpointNotFound,
   BodyTooLarge,
+  LengthRequired,
   RequestTimedOut,
   ServerOverloaded,
   ServerDraining,
   IdempotencyKeyReused,
-  ListenFailed
+  ListenFailed,
+  ServerCertificateRefused
 ])
 
 export type ServerError = typeof ServerError.Type

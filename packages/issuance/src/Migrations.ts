@@ -17,13 +17,15 @@ import { grants } from "./migrations/0001_grants.ts"
 import { certificates } from "./migrations/0002_certificates.ts"
 import { tasks } from "./migrations/0003_tasks.ts"
 import { peers } from "./migrations/0004_peers.ts"
+import { apiKeys } from "./migrations/0005_api_keys.ts"
 
 /** Numbered without gaps; what was released is never edited. */
 const migrations = {
   "0001_grants": grants,
   "0002_certificates": certificates,
   "0003_tasks": tasks,
-  "0004_peers": peers
+  "0004_peers": peers,
+  "0005_api_keys": apiKeys
 }
 
 export interface Migration {

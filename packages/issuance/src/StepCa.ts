@@ -15,6 +15,7 @@ import {
   CaUnexpectedStatus
 } from "@mosaic-federation/domain/CaErrors"
 import { TokenSigningFailed } from "@mosaic-federation/domain/ConfigurationErrors"
+import { CurrentRequest } from "@mosaic-federation/domain/CurrentRequest"
 import type { SerialNumber } from "@mosaic-federation/domain/SerialNumber"
 import { CaResponseShape, TransportError } from "@mosaic-federation/domain/TransportErrors"
 import { Context, DateTime, Duration, Effect, Layer, Option, Redacted, Schedule, Schema } from "effect"
@@ -114,7 +115,7 @@ export class StepCa extends Context.Service<
 
       /** Notes the token as spent before it leaves, so that a reuse can be proved; remembers the last 10,000. */
       const present = (token: OneTimeToken, path: string, body: { readonly [member: string]: unknown }) =>
-        Effect.suspend(() => {
+        Effect.flatMap(CurrentRequest, ({ requestId }) => {
           const reused = presented.has(token.jti)
           presented.add(token.jti)
           for (const oldest of presented) {
@@ -122,7 +123,12 @@ export class StepCa extends Context.Service<
             presented.delete(oldest)
           }
           return http
-            .request({ method: "POST", path, body: { ...body, ott: Redacted.value(token.value) } })
+            .request({
+              method: "POST",
+              path,
+              body: { ...body, ott: Redacted.value(token.value) },
+              requestId
+            })
             .pipe(Effect.map((response) => ({ response, reused })))
         })
 

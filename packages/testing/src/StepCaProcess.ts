@@ -72,7 +72,7 @@ export interface StepCaFacts {
   readonly templatePath: string
   readonly provisioner: ProvisionerFiles
   readonly gatewayProvisioner: ProvisionerFiles
-  /** Everything that `IssuanceConfig` reads, to reach this CA. */
+  /** Everything that `IssuanceConfig` reads, to reach this CA, and that the gateway needs for its own certificate. */
   readonly environment: Readonly<Record<string, string>>
   /** step-ca's own log. It holds tokens: step-ca logs them. */
   readonly logPath: string
@@ -211,6 +211,11 @@ const factsOf = (options: StepCaOptions, base: string, stepPath: string, port: n
     options.provisionerKey === undefined
       ? { name, keyPath: join(secrets, "provisioner_key.jwe"), passwordPath }
       : { name, keyPath: join(base, "provisioner.json"), passwordPath: join(base, "provisioner.password") }
+  const gatewayProvisioner = {
+    name: gatewayProvisionerName,
+    keyPath: join(secrets, "gateway_provisioner_key.jwe"),
+    passwordPath: join(secrets, "gateway_provisioner_password")
+  }
   return {
     url,
     port,
@@ -219,17 +224,15 @@ const factsOf = (options: StepCaOptions, base: string, stepPath: string, port: n
     stepPath,
     templatePath: join(stepPath, "templates", "federation.tpl"),
     provisioner,
-    gatewayProvisioner: {
-      name: gatewayProvisionerName,
-      keyPath: join(secrets, "gateway_provisioner_key.jwe"),
-      passwordPath: join(secrets, "gateway_provisioner_password")
-    },
+    gatewayProvisioner,
     environment: {
       STEP_CA_URL: url,
       STEP_CA_ROOT_CERT_PATH: rootPath,
       STEP_CA_PROVISIONER: name,
       STEP_CA_PROVISIONER_KEY_JSON_FILE: provisioner.keyPath,
       STEP_CA_PROVISIONER_PASSWORD_FILE: provisioner.passwordPath,
+      MOSAIC_GATEWAY_PROVISIONER_KEY_JSON_FILE: gatewayProvisioner.keyPath,
+      MOSAIC_GATEWAY_PROVISIONER_PASSWORD_FILE: gatewayProvisioner.passwordPath,
       ...settingsOf(options)
     },
     logPath: logIn(base)

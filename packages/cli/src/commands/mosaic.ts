@@ -4,9 +4,10 @@ import { Json } from "../Output.ts"
 import { config } from "./config.ts"
 import { db } from "./db.ts"
 import { federation } from "./federation.ts"
+import { gateway } from "./gateway.ts"
 
 export const mosaic = Command.make("mosaic").pipe(
   Command.withDescription("Short-lived mTLS identities that one gateway grants another"),
-  Command.withSubcommands([federation, config, db]),
+  Command.withSubcommands([federation, gateway, config, db]),
   Command.withGlobalFlags([Json, ConfigPath])
 )

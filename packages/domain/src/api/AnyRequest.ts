@@ -2,7 +2,13 @@
 import { HttpApiMiddleware } from "effect/http-api"
 import { InternalError } from "../CommandErrors.ts"
 import { RateLimited, RequestInvalid } from "../RequestErrors.ts"
-import { BodyTooLarge, RequestTimedOut, ServerDraining, ServerOverloaded } from "../ServerErrors.ts"
+import {
+  BodyTooLarge,
+  LengthRequired,
+  RequestTimedOut,
+  ServerDraining,
+  ServerOverloaded
+} from "../ServerErrors.ts"
 import { problems } from "./Problem.ts"
 
 /** On every endpoint. */
@@ -12,6 +18,7 @@ export class AnyRequest extends HttpApiMiddleware.Service<AnyRequest>()(
     error: problems([
       RequestInvalid,
       BodyTooLarge,
+      LengthRequired,
       RateLimited,
       RequestTimedOut,
       ServerOverloaded,

@@ -1,6 +1,7 @@
 /** How operators say who they are: an API key or a JWT of the configured OIDC issuer, as a bearer token (RFC 6750). */
 import { Context } from "effect"
 import { HttpApiMiddleware, HttpApiSecurity } from "effect/http-api"
+import { RateLimited } from "../RequestErrors.ts"
 import {
   ApiKeyExpired,
   ApiKeyRevoked,
@@ -10,7 +11,7 @@ import {
   OperatorTokenRefused,
   ScopeInsufficient
 } from "../ServerErrors.ts"
-import { StorageFailed, StorageUnavailable } from "../StorageErrors.ts"
+import { StorageError } from "../StorageErrors.ts"
 import type { OperatorScope } from "./Access.ts"
 import { problems } from "./Problem.ts"
 
@@ -38,8 +39,8 @@ export class OperatorAuth extends HttpApiMiddleware.Service<OperatorAuth, { prov
       OperatorTokenRefused,
       OperatorIssuerUnavailable,
       ScopeInsufficient,
-      StorageUnavailable,
-      StorageFailed
+      RateLimited,
+      ...StorageError.members
     ])
   }
 ) {}

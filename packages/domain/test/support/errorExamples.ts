@@ -35,7 +35,7 @@ const expiresAt = DateTime.makeUnsafe("2026-07-01T00:00:00Z")
 const passed = DateTime.makeUnsafe("2026-06-01T12:00:00Z")
 const mismatches = [{ field: "subject", expected: `CN=${grantId}`, found: "CN=gateway.example" }]
 
-const keyId = "k_7Qm2xV9cT4nB"
+const keyId = "7f3a9c0e1b5d2846"
 
 export const errorExamples: ReadonlyArray<MosaicError> = [
   new Configuration.ConfigMissing({
@@ -183,11 +183,18 @@ export const errorExamples: ReadonlyArray<MosaicError> = [
   new Server.ScopeInsufficient({ needed: "admin", held: "issue", action: "POST /v1/revocations" }),
   new Server.EndpointNotFound({ method: "GET", path: "/v1/grant" }),
   new Server.BodyTooLarge({ mostBytes: 65_536 }),
+  new Server.LengthRequired(),
   new Server.RequestTimedOut({ afterSeconds: 30 }),
   new Server.ServerOverloaded({ inFlight: 256, mostInFlight: 256, retryAfterSeconds: 1 }),
   new Server.ServerDraining({ retryAfterSeconds: 5 }),
   new Server.IdempotencyKeyReused({ idempotencyKey: "2f6f1b7e-order-4711" }),
   new Server.ListenFailed({ address: "127.0.0.1:8443", reason: "EADDRINUSE" }),
+  new Server.ServerCertificateRefused({
+    problem: "the CA answered 400: claim sans holds a name that is not one of MOSAIC_GATEWAY_NAMES",
+    provisioner: "mosaic-gateway",
+    names: "gateway.example",
+    requestId
+  }),
   new Transport.CaConnectionRefused({ origin }),
   new Transport.CaUnreachable({ origin, reason: "EHOSTUNREACH" }),
   new Transport.CaNameNotResolved({ origin, reason: "ENOTFOUND" }),

@@ -1,0 +1,8 @@
+import * as Command from "effect/cli/Command"
+import { key } from "./gateway/key.ts"
+import { serve } from "./gateway/serve.ts"
+
+export const gateway = Command.make("gateway").pipe(
+  Command.withDescription("Run the gateway's server, and manage the keys of those who operate it"),
+  Command.withSubcommands([serve, key])
+)

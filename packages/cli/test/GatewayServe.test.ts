@@ -1,0 +1,318 @@
+/** `mosaic gateway serve` as operators and peers meet it: real processes, a real step-ca, the typed client. */
+import { connect as connectTls } from "node:tls"
+import { randomUUID } from "node:crypto"
+import { readFileSync } from "node:fs"
+import { assert, layer } from "@effect/vitest"
+import { catalogue } from "@mosaic-federation/domain/MosaicError"
+import { PeerName } from "@mosaic-federation/domain/Grant"
+import { GrantId } from "@mosaic-federation/domain/GrantId"
+import { UserId } from "@mosaic-federation/domain/UserId"
+import { makeCsr } from "@mosaic-federation/testing/Csr"
+import { StepCaProcess } from "@mosaic-federation/testing/StepCaProcess"
+import { DateTime, Effect } from "effect"
+import { HttpClient, HttpClientRequest } from "effect/http"
+import { clientOf, layerTransport, makeKey, startGateway } from "./support/gatewayProcess.ts"
+import { documentOf, type ErrorDocument, type Extra, mosaic, station } from "./support/mosaic.ts"
+
+const userId = UserId.make("7c9e6679-7425-40de-944b-e07fc1f90ae7")
+
+/** A gateway with a home of its own and a key of each scope. */
+const gatewayAtCa = Effect.fnUntraced(function* (extra: Extra = {}) {
+  const ca = yield* StepCaProcess
+  const where = yield* station(ca.environment)
+  const admin = yield* makeKey(where, "admin")
+  const gateway = yield* startGateway(where, extra)
+  const { rootPath } = ca
+  const operator = yield* clientOf(gateway.url, { rootPath, bearer: admin.key })
+  return { ca, where, gateway, rootPath, admin, operator }
+})
+
+const inDays = (days: number) => Effect.map(DateTime.now, DateTime.add({ days }))
+
+const newGrant = Effect.map(inDays(30), (expiresAt) => ({
+  subjectUserId: userId,
+  peer: PeerName.make("gateway.example"),
+  scopes: ["orders:read"],
+  expiresAt
+}))
+
+/** Any request, as any client may send it. */
+const send = Effect.fnUntraced(
+  function* (request: HttpClientRequest.HttpClientRequest) {
+    const client = yield* HttpClient.HttpClient
+    const { headers, status, text } = yield* client.execute(request)
+    return { status, headers, text: yield* text }
+  },
+  Effect.provideService(HttpClient.TracerDisabledWhen, () => true)
+)
+
+const get = (url: string, rootPath: string, headers: Readonly<Record<string, string>> = {}) =>
+  send(HttpClientRequest.get(url, { headers })).pipe(
+    Effect.provide(layerTransport({ rootPath })),
+    Effect.scoped
+  )
+
+/** The server's certificate, by a handshake that trusts the root alone. */
+const shownBy = (url: string, ca: string) =>
+  Effect.callback<{ readonly names: string; readonly serial: string }, Error>((resume) => {
+    const { hostname, port } = new URL(url)
+    const socket = connectTls({ host: hostname, port: Number(port), ca }, () => {
+      const { serialNumber, subjectaltname = "" } = socket.getPeerCertificate()
+      socket.end()
+      resume(Effect.succeed({ names: subjectaltname, serial: serialNumber }))
+    })
+    socket.on("error", (error) => resume(Effect.fail(error)))
+  })
+
+interface ProblemDocument {
+  readonly type: string
+  readonly status: number
+  readonly code: string
+  readonly detail: string
+  readonly remediation: string
+  readonly requestId: string
+  readonly details: Readonly<Record<string, unknown>>
+}
+
+const problemOf = (text: string) => JSON.parse(text) as ProblemDocument
+
+layer(StepCaProcess.layer(), { excludeTestServices: true })("mosaic gateway serve", (it) => {
+  it.effect("the life of a grant over HTTPS, with the typed client", () =>
+    Effect.gen(function* () {
+      const { ca, gateway, operator, rootPath } = yield* gatewayAtCa()
+      assert.match(gateway.url, /^https:/)
+      const grant = yield* operator.grants.create({ payload: yield* newGrant })
+      assert.strictEqual(grant.status, "active")
+      const params = { id: grant.id }
+
+      const made = yield* operator.enrollmentTokens.create({ params, payload: {} })
+      const csr = yield* makeCsr("P-256")
+      const newcomer = yield* clientOf(gateway.url, { rootPath, bearer: made.token })
+      const first = yield* newcomer.enrollment.enroll({ payload: { csr: csr.pem } })
+      assert.strictEqual(first.grantId, grant.id)
+      const [used] = (yield* operator.enrollmentTokens.list({ params, query: {} })).tokens
+      assert.deepStrictEqual([used?.status, used?.use?.serial], ["used", first.serial])
+
+      const peer = yield* clientOf(gateway.url, {
+        rootPath,
+        certificate: { cert: first.certificate + first.chain.join(""), key: csr.privateKeyPem }
+      })
+      const identity = yield* peer.identity.whoami()
+      assert.deepStrictEqual(
+        [identity.grantId, identity.subjectUserId, identity.certificate.serial],
+        [grant.id, userId, first.serial]
+      )
+      const early = yield* peer.renewal
+        .renew({ headers: {}, payload: { csr: (yield* makeCsr("P-256")).pem } })
+        .pipe(Effect.catchTag("RenewalTooSoon", Effect.succeed))
+      assert.strictEqual("code" in early ? early.code : "renewed", "RENEWAL_TOO_SOON")
+
+      const issued = yield* operator.certificates.issue({
+        params,
+        headers: {},
+        payload: { csr: (yield* makeCsr("P-384")).pem }
+      })
+      const shown = yield* operator.grants.get({ params })
+      assert.sameMembers(
+        shown.certificates.map(({ serial }) => serial),
+        [first.serial, issued.serial]
+      )
+      const record = yield* operator.certificates.get({ params: { serial: issued.serial } })
+      assert.strictEqual(record.fullChain, issued.certificate + issued.chain.join(""))
+      assert.isTrue((yield* operator.grants.explain({ params })).mayIssue)
+
+      const revocation = yield* operator.grants.revoke({ params, payload: { reason: "the contract ended" } })
+      assert.deepStrictEqual(
+        [revocation.status, revocation.liveCertificates, revocation.caRevocations.done],
+        ["revoked", 2, 2]
+      )
+      const over = yield* Effect.flip(peer.identity.whoami())
+      assert.include(["PEER_CERTIFICATE_REVOKED", "GRANT_REVOKED"], "code" in over ? over.code : over._tag)
+      const refused = yield* Effect.flip(
+        operator.certificates.issue({ params, headers: {}, payload: { csr: csr.pem } })
+      )
+      assert.strictEqual(refused._tag, "GrantRevoked")
+      assert.isFalse((yield* operator.grants.explain({ params })).mayIssue)
+      assert.include(yield* ca.log, first.serial)
+    })
+  )
+
+  it.effect("says who may not, why, and what to do", () =>
+    Effect.gen(function* () {
+      const { gateway, rootPath, where } = yield* gatewayAtCa()
+      const ask = (authorization: string) =>
+        get(`${gateway.url}/v1/grants`, rootPath, authorization === "" ? {} : { authorization })
+      const refusal = Effect.fnUntraced(function* (authorization: string) {
+        const { headers, status, text } = yield* ask(authorization)
+        assert.strictEqual(headers["content-type"], "application/problem+json")
+        const { code, remediation, status: said } = problemOf(text)
+        assert.strictEqual(status, said)
+        return [status, code, remediation] as const
+      })
+      const nobody = yield* refusal("")
+      assert.deepStrictEqual(nobody.slice(0, 2), [401, "AUTHENTICATION_REQUIRED"])
+      assert.include(nobody[2], "set MOSAIC_API_KEY or MOSAIC_API_KEY_FILE")
+      const made = yield* makeKey(where, "read")
+      assert.strictEqual((yield* ask(`Bearer ${made.key}`)).status, 200)
+      const altered = `${made.key.slice(0, -1)}${made.key.endsWith("A") ? "B" : "A"}`
+      const unknown = yield* refusal(`Bearer ${altered}`)
+      assert.deepStrictEqual(unknown.slice(0, 2), [401, "API_KEY_UNKNOWN"])
+      assert.include(unknown[2], "check that key and URL are of the same gateway")
+      yield* mosaic(where, ["gateway", "key", "revoke", made.id])
+      const revoked = yield* refusal(`Bearer ${made.key}`)
+      assert.deepStrictEqual(revoked.slice(0, 2), [401, "API_KEY_REVOKED"])
+      assert.include(revoked[2], "have a key made: mosaic gateway key create")
+      const brief = yield* makeKey(where, "read", "--expires-in", "1s")
+      yield* Effect.sleep("1100 millis")
+      const expired = yield* refusal(`Bearer ${brief.key}`)
+      assert.deepStrictEqual(expired.slice(0, 2), [401, "API_KEY_EXPIRED"])
+      assert.include(expired[2], "use the key that took its place")
+      const listed = yield* mosaic(where, ["gateway", "key", "list", "--json"])
+      const { keys } = documentOf<{
+        readonly keys: ReadonlyArray<{ readonly id: string; readonly lastUsedFrom: string | null }>
+      }>(listed.stdout)
+      assert.strictEqual(keys.find(({ id }) => id === made.id)?.lastUsedFrom, "127.0.0.1")
+    })
+  )
+
+  it.effect("answers every failure with problem details, and follows it by one id", () =>
+    Effect.gen(function* () {
+      const { admin, ca, gateway, operator, rootPath } = yield* gatewayAtCa()
+      const lost = yield* get(`${gateway.url}/v1/grant`, rootPath)
+      assert.deepStrictEqual([lost.status, problemOf(lost.text).code], [404, "ENDPOINT_NOT_FOUND"])
+      assert.include(problemOf(lost.text).remediation, "see which there are: /docs or /openapi.json")
+      const authorization = `Bearer ${admin.key}`
+      const wrong = yield* get(`${gateway.url}/v1/grants?limit=0`, rootPath, { authorization })
+      assert.deepStrictEqual([wrong.status, problemOf(wrong.text).code], [400, "REQUEST_INVALID"])
+      assert.include(problemOf(wrong.text).detail, "limit")
+
+      const requestId = `test-${randomUUID()}`
+      const headers = { "x-request-id": requestId }
+      const traced = yield* clientOf(gateway.url, { rootPath, bearer: admin.key, headers })
+      const absent = GrantId.make(randomUUID())
+      const [, response] = yield* traced.roots.roots({ responseMode: "decoded-and-response" })
+      assert.match(response.headers["x-request-id"] ?? "", /^[0-9a-f-]{36}$/)
+      const missing = yield* Effect.flip(traced.grants.get({ params: { id: absent } }))
+      assert.strictEqual(missing._tag, "GrantNotFound")
+      const line = yield* gateway.logged((one) => one["requestId"] === requestId)
+      assert.deepInclude(line, {
+        message: "request",
+        route: "/v1/grants/:id",
+        status: 404,
+        code: "GRANT_NOT_FOUND",
+        requester: `api-key:${admin.id}`,
+        from: "127.0.0.1"
+      })
+
+      const traceId = randomUUID().replaceAll("-", "")
+      yield* get(`${gateway.url}/v1/whoami`, rootPath, { traceparent: `00-${traceId}-00f067aa0ba902b7-01` })
+      assert.deepInclude(yield* gateway.logged((one) => one["traceId"] === traceId), {
+        message: "request",
+        code: "PEER_CERTIFICATE_MISSING",
+        requester: "nobody"
+      })
+
+      const grant = yield* operator.grants.create({ payload: yield* newGrant })
+      const csr = (yield* makeCsr("P-256")).pem
+      yield* traced.certificates.issue({ params: { id: grant.id }, headers: {}, payload: { csr } })
+      assert.include(yield* ca.log, requestId)
+      const page = yield* get(`${gateway.url}/docs/errors`, rootPath)
+      for (const { code } of catalogue) assert.include(page.text, `id="${code.toLowerCase()}"`)
+    })
+  )
+
+  it.effect("opens health, roots and documentation to anybody, and metrics to keys", () =>
+    Effect.gen(function* () {
+      const { admin, ca, gateway, rootPath } = yield* gatewayAtCa()
+      const open = (path: string) => get(`${gateway.url}${path}`, rootPath)
+      assert.deepStrictEqual(JSON.parse((yield* open("/healthz")).text), { status: "ok" })
+      const ready = JSON.parse((yield* open("/readyz")).text) as { readonly status: string }
+      assert.strictEqual(ready.status, "ready")
+      assert.strictEqual((yield* open("/v1/roots")).text, readFileSync(ca.rootPath, "utf8"))
+      assert.include((yield* open("/docs")).text, "createApiReference")
+      const spec = JSON.parse((yield* open("/openapi.json")).text) as { readonly paths: object }
+      assert.includeMembers(Object.keys(spec.paths), ["/v1/grants", "/v1/enroll", "/v1/renew", "/v1/whoami"])
+      assert.strictEqual((yield* open("/metrics")).status, 401)
+      const metrics = yield* get(`${gateway.url}/metrics`, rootPath, { authorization: `Bearer ${admin.key}` })
+      assert.match(metrics.headers["content-type"] ?? "", /^text\/plain; version=0\.0\.4/)
+      assert.match(
+        metrics.text,
+        /mosaic_http_requests_total\{method="GET",route="\/healthz",status="200"\} 1/
+      )
+    })
+  )
+
+  it.effect("says in readyz what is away, and tells strangers no more than its code", () =>
+    Effect.gen(function* () {
+      const { ca, gateway, rootPath } = yield* gatewayAtCa()
+      yield* ca.stop
+      const { status, text } = yield* Effect.repeat(get(`${gateway.url}/readyz`, rootPath), {
+        until: (answer) => answer.status === 503
+      })
+      assert.strictEqual(status, 503)
+      assert.deepInclude(JSON.parse(text), {
+        status: "unavailable",
+        checks: [
+          { name: "database", ok: true, code: null },
+          { name: "ca", ok: false, code: "CA_CONNECTION_REFUSED" }
+        ]
+      })
+      assert.notInclude(text, String(ca.port))
+      yield* ca.start
+    })
+  )
+
+  it.effect("renews its own certificate in place, while connections stay", () =>
+    Effect.gen(function* () {
+      // As short as the CA's own backdate allows: renewed after two thirds of six seconds.
+      const ca = yield* StepCaProcess.make({ lifetimes: { min: "5s", default: "1h", max: "24h" } })
+      const where = yield* station(ca.environment)
+      const gateway = yield* startGateway(where, { MOSAIC_GATEWAY_CERT_LIFETIME: "6s" })
+      const first = yield* shownBy(gateway.url, ca.rootPem)
+      assert.strictEqual(first.names, "DNS:localhost, IP Address:127.0.0.1")
+      const renewed = yield* gateway.logged(
+        ({ message }) => message === "the gateway's certificate is renewed"
+      )
+      const second = yield* shownBy(gateway.url, ca.rootPem)
+      assert.notStrictEqual(second.serial, first.serial)
+      assert.strictEqual(BigInt(`0x${second.serial}`).toString(), renewed["serial"])
+    })
+  )
+
+  it.effect("names the setting that it does not start with", () =>
+    Effect.gen(function* () {
+      const { environment } = yield* StepCaProcess
+      const where = yield* station(environment)
+      const start = (extra: Extra, ...args: ReadonlyArray<string>) =>
+        Effect.map(mosaic(where, ["gateway", "serve", "--json", ...args], extra), ({ code, stdout }) => {
+          const { error } = documentOf<ErrorDocument>(stdout)
+          return [code, error.code, error.remediation, error.details["variable"]] as const
+        })
+      const [code, error, , variable] = yield* start({
+        MOSAIC_PLAIN_HTTP: "true",
+        MOSAIC_LISTEN: "0.0.0.0:0"
+      })
+      assert.deepStrictEqual([code, error, variable], [8, "CONFIG_INVALID", "MOSAIC_PLAIN_HTTP"])
+      for (const [name, value] of [
+        ["MOSAIC_LISTEN", "8443"],
+        ["MOSAIC_MAX_BODY", "1k"],
+        ["MOSAIC_RATE_PER_KEY", "many"],
+        ["MOSAIC_TRUSTED_PROXIES", "10.0.0.0/33"],
+        ["MOSAIC_PUBLIC_URL", "http://gateway.example"],
+        ["MOSAIC_METRICS_LISTEN", "0.0.0.0:9464"],
+        ["MOSAIC_REQUEST_TIMEOUT", "soon"],
+        ["MOSAIC_GATEWAY_NAMES", "Gateway_Example"]
+      ] as const) {
+        const found = yield* start({ [name]: value })
+        assert.deepStrictEqual([found[0], found[1], found[3]], [8, "CONFIG_INVALID", name])
+      }
+      const names = yield* start({ MOSAIC_GATEWAY_NAMES: "gateway.example" })
+      assert.deepStrictEqual(names.slice(0, 2), [4, "SERVER_CERTIFICATE_REFUSED"])
+      assert.include(names[2], "set MOSAIC_GATEWAY_NAMES alike for the CA and the gateway")
+      const gateway = yield* startGateway(where)
+      const taken = yield* start({}, "--listen", new URL(gateway.url).host)
+      assert.deepStrictEqual(taken.slice(0, 2), [8, "LISTEN_FAILED"])
+      assert.include(taken[2], "see who listens there (ss -ltnp)")
+    })
+  )
+})

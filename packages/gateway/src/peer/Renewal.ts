@@ -1,0 +1,74 @@
+/**
+ * Gives a peer a new certificate for the one that it has. All of the grant check runs again, as for the first one; a
+ * client that renews in a loop is told so instead of being served.
+ */
+import { RenewalTooSoon } from "@mosaic-federation/domain/PeerErrors"
+import { IssueCertRequest } from "@mosaic-federation/domain/IssueCertRequest"
+import type { IssuedCert } from "@mosaic-federation/domain/IssuedCert"
+import { CurrentOrigin } from "@mosaic-federation/issuance/CertificateOrigin"
+import { readCsr } from "@mosaic-federation/issuance/Csr"
+import { Issuance, type IssuanceError } from "@mosaic-federation/issuance/Issuance"
+import { RenewalRepo } from "@mosaic-federation/issuance/RenewalRepo"
+import { Context, DateTime, Duration, Effect, Layer, Option } from "effect"
+import type { Identity } from "./PeerIdentity.ts"
+
+export type RenewalError = RenewalTooSoon | IssuanceError
+
+/** Between two renewals, or an issuance and its renewal; a tenth of the certificate's life where that is shorter. */
+const standardInterval = Duration.minutes(1)
+
+const intervalOf = ({ record }: Identity): Duration.Duration =>
+  Duration.min(
+    standardInterval,
+    Duration.times(Duration.abs(DateTime.distance(record.requestedAt, record.notAfter)), 0.1)
+  )
+
+export class Renewal extends Context.Service<
+  Renewal,
+  {
+    /** For a peer that has just been identified. `csrPem` is a PKCS#10 request, of a new key or of the old one. */
+    readonly renew: (identity: Identity, csrPem: string) => Effect.Effect<IssuedCert, RenewalError>
+  }
+>()("@mosaic-federation/gateway/Renewal") {
+  /** The `Issuance` must stand on the `GrantRepo` of `CertificateOrigin`. */
+  static readonly layerNoDeps = Layer.effect(
+    Renewal,
+    Effect.gen(function* () {
+      const issuance = yield* Issuance
+      const renewals = yield* RenewalRepo
+
+      /** A repeat with the CSR of the last renewal is not looked at here: it gets that renewal's certificate. */
+      const refuseLoop = Effect.fnUntraced(function* (identity: Identity, csrSha256: string) {
+        const { requestedAt, serial } = identity.record
+        const interval = intervalOf(identity)
+        const now = yield* DateTime.now
+        const refuse = (since: DateTime.Utc, renewedBy: string | null) => {
+          const retryAt = DateTime.addDuration(since, interval)
+          return DateTime.isLessThan(now, retryAt)
+            ? Effect.fail(new RenewalTooSoon({ serial, renewedBy, since, interval, retryAt }))
+            : Effect.void
+        }
+        yield* refuse(requestedAt, null)
+        const newest = yield* renewals.newest(serial, csrSha256)
+        if (Option.isSome(newest)) yield* refuse(newest.value.requestedAt, newest.value.by)
+      })
+
+      return Renewal.of({
+        renew: Effect.fn("Renewal.renew")(function* (
+          identity: Identity,
+          csrPem: string
+        ): Effect.fn.Return<IssuedCert, RenewalError> {
+          const csr = yield* Effect.fromResult(readCsr(csrPem))
+          yield* refuseLoop(identity, csr.sha256Hex)
+          const { id: grantId, subjectUserId } = identity.grant
+          return yield* issuance.issue(new IssueCertRequest({ grantId, subjectUserId, csrPem })).pipe(
+            Effect.provideService(CurrentOrigin, {
+              _tag: "Renewal",
+              renewedSerial: identity.record.serial
+            })
+          )
+        })
+      })
+    })
+  )
+}

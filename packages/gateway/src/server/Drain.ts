@@ -1,0 +1,69 @@
+/**
+ * The end of a server without the loss of a request: first readiness says no, then nothing more is accepted, then what
+ * is in flight is waited for, until a deadline. It counts the requests; what it means to accept none is the server's.
+ */
+import { Context, Deferred, Duration, Effect, Layer } from "effect"
+import { ServerConfig } from "./ServerConfig.ts"
+
+/** Requests that the deadline has ended get this long to say so, and issuances to settle what they have begun. */
+const lastWords = Duration.seconds(15)
+
+export class Drain extends Context.Service<
+  Drain,
+  {
+    readonly isDraining: () => boolean
+    readonly inFlight: () => number
+    /** Counts a request for as long as it runs. */
+    readonly counted: <A, E, R>(request: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+    /** Ends when requests that are still in flight have had their time. */
+    readonly deadline: Effect.Effect<void>
+    /** Ends when nothing is in flight any more. `stopAccepting` is called once readiness had time to be seen. */
+    readonly run: (stopAccepting: Effect.Effect<void>) => Effect.Effect<void>
+  }
+>()("@mosaic-federation/gateway/Drain") {
+  static readonly layer = Layer.effect(
+    Drain,
+    Effect.gen(function* () {
+      const { drainDelay, drainTimeout } = yield* ServerConfig
+      const passed = yield* Deferred.make<void>()
+      let draining = false
+      let inFlight = 0
+      let idle: Deferred.Deferred<void> | undefined
+
+      const leave = Effect.sync(() => {
+        inFlight -= 1
+        if (inFlight === 0 && idle !== undefined) Deferred.doneUnsafe(idle, Effect.void)
+      })
+
+      const untilIdle = Effect.suspend(() => {
+        if (inFlight === 0) return Effect.void
+        idle = Deferred.makeUnsafe<void>()
+        return Deferred.await(idle)
+      })
+
+      return Drain.of({
+        isDraining: () => draining,
+        inFlight: () => inFlight,
+        counted: (request) =>
+          Effect.suspend(() => {
+            inFlight += 1
+            return Effect.ensuring(request, leave)
+          }),
+        deadline: Deferred.await(passed),
+        run: Effect.fn("Drain.run")(function* (stopAccepting: Effect.Effect<void>) {
+          draining = true
+          yield* Effect.logInfo("draining", { inFlight, readinessDelay: Duration.format(drainDelay) })
+          yield* Effect.sleep(drainDelay)
+          yield* stopAccepting
+          const inTime = yield* Effect.timeoutOption(untilIdle, drainTimeout)
+          if (inTime._tag === "None") {
+            yield* Effect.logWarning("the deadline ends requests in flight", { inFlight })
+            yield* Deferred.succeed(passed, undefined)
+            yield* Effect.timeoutOption(untilIdle, lastWords)
+          }
+          yield* Effect.logInfo("drained", { inFlight })
+        })
+      })
+    })
+  )
+}

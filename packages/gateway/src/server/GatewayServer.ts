@@ -1,0 +1,148 @@
+/** The gateway as layers: its records, its program, its handlers and its listener. Everything it is made of is elsewhere. */
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import { GatewayApi } from "@mosaic-federation/domain/api/GatewayApi"
+import { errorsPath } from "@mosaic-federation/domain/api/Problem"
+import * as CertificateOrigin from "@mosaic-federation/issuance/CertificateOrigin"
+import { EnrollmentTokenRepo } from "@mosaic-federation/issuance/EnrollmentTokenRepo"
+import { GrantRepo } from "@mosaic-federation/issuance/GrantRepo"
+import { Issuance } from "@mosaic-federation/issuance/Issuance"
+import { IssuanceConfig } from "@mosaic-federation/issuance/IssuanceConfig"
+import { PinnedHttpClient } from "@mosaic-federation/issuance/PinnedHttpClient"
+import { RenewalRepo } from "@mosaic-federation/issuance/RenewalRepo"
+import { StepCa } from "@mosaic-federation/issuance/StepCa"
+import { TaskRepo } from "@mosaic-federation/issuance/TaskRepo"
+import { TokenDiagnosis } from "@mosaic-federation/issuance/TokenDiagnosis"
+import { TokenSigner } from "@mosaic-federation/issuance/TokenSigner"
+import { Context, Effect, Layer, Option, Result } from "effect"
+import { HttpRouter } from "effect/http"
+import { HttpApiBuilder, HttpApiScalar } from "effect/http-api"
+import { GatewayConfig } from "../GatewayConfig.ts"
+import * as GatewayDatabase from "../GatewayDatabase.ts"
+import { Enrollment } from "../peer/Enrollment.ts"
+import { EnrollmentTokens } from "../peer/EnrollmentTokens.ts"
+import { PeerIdentity } from "../peer/PeerIdentity.ts"
+import { Renewal } from "../peer/Renewal.ts"
+import { RenewalProof } from "../peer/RenewalProof.ts"
+import { parseQueueUrl } from "../QueueUrl.ts"
+import { RateLimits } from "../RateLimits.ts"
+import { TaskBell } from "../TaskBell.ts"
+import { TaskQueue } from "../TaskQueue.ts"
+import { TaskRunner } from "../TaskRunner.ts"
+import * as TaskWorker from "../TaskWorker.ts"
+import { Valkey } from "../Valkey.ts"
+import * as anyRequest from "./anyRequest.ts"
+import { ApiKeys } from "./ApiKeys.ts"
+import * as auditHandlers from "./auditHandlers.ts"
+import * as certificatesHandlers from "./certificatesHandlers.ts"
+import { Drain } from "./Drain.ts"
+import * as Edge from "./Edge.ts"
+import * as enrollmentAuth from "./enrollmentAuth.ts"
+import * as enrollmentHandlers from "./enrollmentHandlers.ts"
+import { errorsPage } from "./errorsPage.ts"
+import * as grantsHandlers from "./grantsHandlers.ts"
+import * as healthHandlers from "./healthHandlers.ts"
+import { Listener } from "./Listener.ts"
+import * as operatorAuth from "./operatorAuth.ts"
+import * as peerAuth from "./peerAuth.ts"
+import { PublicUrl, publicUrlOf } from "./PublicUrl.ts"
+import { Readiness } from "./Readiness.ts"
+import * as renewalHandlers from "./renewalHandlers.ts"
+import * as rootsHandlers from "./rootsHandlers.ts"
+import { keepRenewed, ServerCertificate } from "./ServerCertificate.ts"
+import { ServerConfig } from "./ServerConfig.ts"
+
+const handlers = Layer.mergeAll(
+  grantsHandlers.layer,
+  certificatesHandlers.layer,
+  enrollmentHandlers.layer,
+  renewalHandlers.layer,
+  rootsHandlers.layer,
+  auditHandlers.layer,
+  healthHandlers.layer
+).pipe(Layer.provide([anyRequest.layer, operatorAuth.layer, peerAuth.layer, enrollmentAuth.layer]))
+
+const routes = Layer.mergeAll(
+  HttpApiBuilder.layer(GatewayApi, { openapiPath: "/openapi.json" }).pipe(Layer.provide(handlers)),
+  HttpApiScalar.layer(GatewayApi, { path: "/docs" }),
+  HttpRouter.add("GET", errorsPath, errorsPage),
+  Edge.layer
+)
+
+/** What replicas share, where there are any; in the local tier it is the process's own. */
+const coordination = Layer.unwrap(
+  GatewayConfig.use(({ queue, tier }) => {
+    const address =
+      tier === "federated" && queue !== null ? Result.getOrUndefined(parseQueueUrl(queue.value)) : undefined
+    return Effect.succeed(
+      address === undefined
+        ? Layer.mergeAll(TaskBell.layerLocal, RateLimits.layerLocal)
+        : Layer.mergeAll(TaskBell.layerValkey, RateLimits.layerValkey).pipe(
+            Layer.provide(Valkey.layer(address))
+          )
+    )
+  })
+)
+
+const repositories = Layer.mergeAll(
+  CertificateOrigin.layer.pipe(Layer.provide(GrantRepo.layerNoDeps)),
+  EnrollmentTokenRepo.layerNoDeps,
+  RenewalRepo.layerNoDeps,
+  TaskRepo.layerNoDeps,
+  ApiKeys.layer
+).pipe(Layer.provideMerge(GatewayDatabase.layer))
+
+const authority = StepCa.layerNoDeps.pipe(
+  Layer.provide(TokenDiagnosis.layerNoDeps),
+  Layer.provide(TokenSigner.layerNoDeps),
+  Layer.provideMerge(PinnedHttpClient.layerNoDeps),
+  Layer.provideMerge(IssuanceConfig.layer)
+)
+
+const program = Layer.mergeAll(
+  EnrollmentTokens.layerNoDeps,
+  Enrollment.layerNoDeps,
+  Renewal.layerNoDeps,
+  RenewalProof.layerNoDeps,
+  PeerIdentity.layerNoDeps,
+  TaskQueue.layerNoDeps
+).pipe(
+  Layer.provideMerge(Issuance.layerNoDeps),
+  Layer.provideMerge(Layer.mergeAll(repositories, authority, coordination))
+)
+
+const workers = TaskWorker.layer().pipe(Layer.provide(TaskRunner.layerNoDeps))
+
+/** Listens last: whatever can be wrong with settings, database or CA is known before. */
+const listening = Layer.effectContext(
+  Effect.gen(function* () {
+    const settings = yield* ServerConfig
+    if (settings.plainHttp) return yield* Listener.make(settings.listen, Option.none())
+    const { issue } = yield* Effect.flatMap(Layer.build(ServerCertificate.layerNoDeps), (services) =>
+      Effect.succeed(Context.get(services, ServerCertificate))
+    )
+    const first = yield* issue
+    const services = yield* Listener.make(settings.listen, Option.some(first.tls))
+    yield* Effect.forkScoped(keepRenewed(issue, first, Context.get(services, Listener).renew))
+    return services
+  })
+)
+
+const publicUrl = Layer.effect(
+  PublicUrl,
+  Effect.gen(function* () {
+    return publicUrlOf(yield* ServerConfig, (yield* Listener).port)
+  })
+)
+
+/** Needs `GatewayConfig` and `ServerConfig`, and serves for as long as its scope. */
+export const layer = Layer.merge(
+  HttpRouter.serve(routes, { disableLogger: true, disableListenLog: true }),
+  workers
+).pipe(
+  Layer.provide(Readiness.layerNoDeps),
+  Layer.provide(publicUrl),
+  Layer.provideMerge(listening),
+  Layer.provide(program),
+  Layer.provide(Drain.layer),
+  Layer.provide(NodeHttpServer.layerHttpServices)
+)

@@ -1,0 +1,98 @@
+/**
+ * The node server: bounds on what a client may take its time with, and an answer for those who come before the handlers
+ * are there. Requests are handled by whoever serves on it.
+ */
+import { createServer as createHttpServer, type RequestListener, type Server } from "node:http"
+import { createServer as createHttpsServer } from "node:https"
+import type { SecureContextOptions, TlsOptions } from "node:tls"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import { ListenFailed } from "@mosaic-federation/domain/ServerErrors"
+import { Context, Effect, Option, type Scope } from "effect"
+import { HttpServer } from "effect/http"
+import { Drain } from "./Drain.ts"
+import type { ListenAddress } from "./ServerConfig.ts"
+
+/** Of a TLS server: its key and certificates in PEM, and the roots by which clients' certificates are asked for. */
+export interface TlsMaterial {
+  readonly key: string
+  readonly cert: string
+  readonly ca: ReadonlyArray<string>
+}
+
+/** Of a client that sends slowly, in ms: head, head and body, and the pause between two requests. */
+const patience = { headersTimeout: 10_000, requestTimeout: 30_000, keepAliveTimeout: 15_000 } as const
+
+/** RFC 9325 §3.1.1: TLS 1.2 and 1.3. Clients need no certificate; whose is shown is checked at each request. */
+const tlsPolicy: TlsOptions = { minVersion: "TLSv1.2", requestCert: true, rejectUnauthorized: false }
+
+const contextOf = ({ ca, cert, key }: TlsMaterial): SecureContextOptions => ({ key, cert, ca: [...ca] })
+
+const early: RequestListener = (_request, response) => {
+  response.writeHead(503, { "retry-after": "1", connection: "close" }).end()
+}
+
+const create = (tls: Option.Option<TlsMaterial>): Server => {
+  const server: Server = Option.match(tls, {
+    onNone: () => createHttpServer(patience),
+    onSome: (material) => createHttpsServer({ ...patience, ...tlsPolicy, ...contextOf(material) })
+  })
+  server.on("request", early)
+  server.on("newListener", (event) => {
+    if (event === "request") server.off("request", early)
+  })
+  return server
+}
+
+const shown = ({ host, port }: ListenAddress) => `${host.includes(":") ? `[${host}]` : host}:${port}`
+
+export class Listener extends Context.Service<
+  Listener,
+  {
+    /** The port that it really listens to. */
+    readonly port: number
+    /** `https://127.0.0.1:8443` */
+    readonly url: string
+    /** New connections get the new certificate, those that are open keep theirs. */
+    readonly renew: (tls: TlsMaterial) => Effect.Effect<void>
+  }
+>()("@mosaic-federation/gateway/Listener") {
+  /** Listens for as long as the scope; when that closes, requests in flight are waited for (`Drain`). */
+  static readonly make = Effect.fnUntraced(function* (
+    address: ListenAddress,
+    tls: Option.Option<TlsMaterial>
+  ): Effect.fn.Return<Context.Context<Listener | HttpServer.HttpServer>, ListenFailed, Scope.Scope | Drain> {
+    const drain = yield* Drain
+    const server = create(tls)
+    const http = yield* NodeHttpServer.make(() => server, {
+      host: address.host,
+      port: address.port,
+      disablePreemptiveShutdown: true
+    }).pipe(
+      Effect.mapError(
+        ({ cause }) =>
+          new ListenFailed({
+            address: shown(address),
+            reason: (cause as NodeJS.ErrnoException).code ?? "it cannot be listened to"
+          })
+      )
+    )
+    const bound = server.address()
+    const port = typeof bound === "object" && bound !== null ? bound.port : address.port
+    const stopAccepting = Effect.sync(() => {
+      server.close()
+      server.closeIdleConnections()
+    })
+    const listener = Listener.of({
+      port,
+      url: `${Option.isSome(tls) ? "https" : "http"}://${shown({ host: address.host, port })}`,
+      renew: (material) =>
+        Effect.sync(() => {
+          if ("setSecureContext" in server && typeof server.setSecureContext === "function") {
+            server.setSecureContext(contextOf(material))
+          }
+        })
+    })
+    yield* Effect.addFinalizer(() => drain.run(stopAccepting))
+    return Context.make(Listener, listener).pipe(Context.add(HttpServer.HttpServer, http))
+  })
+}

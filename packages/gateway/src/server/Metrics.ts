@@ -1,0 +1,31 @@
+/** What the server counts, by the names under which Prometheus gets it (docs/api.md). */
+import { Effect, Metric } from "effect"
+
+/** Seconds. */
+const durations = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
+
+export const httpRequests = Metric.counter("mosaic_http_requests_total", {
+  description: "Requests answered, by method, route and status",
+  incremental: true
+})
+
+export const httpDuration = Metric.histogram("mosaic_http_request_duration_seconds", {
+  description: "Seconds from a request's arrival to its answer, by method and route",
+  boundaries: durations
+})
+
+export const httpInFlight = Metric.gauge("mosaic_http_requests_in_flight", {
+  description: "Requests that are being answered"
+})
+
+export const issuances = Metric.counter("mosaic_issuances_total", {
+  description: "Issuances asked for, by the code of their outcome: issued, or that of an error",
+  incremental: true
+})
+
+/** Whatever comes of it is counted once. */
+export const countIssuance = <A, E extends { readonly code: string }, R>(issuance: Effect.Effect<A, E, R>) =>
+  issuance.pipe(
+    Effect.tap(() => Metric.update(Metric.withAttributes(issuances, { outcome: "issued" }), 1)),
+    Effect.tapError(({ code }) => Metric.update(Metric.withAttributes(issuances, { outcome: code }), 1))
+  )

@@ -1,0 +1,183 @@
+/** The rows of operators' API keys. What a key looks like, and whether one that is shown is good, is left to `ApiKeys`. */
+import { OperatorScope } from "@mosaic-federation/domain/api/Access"
+import { ApiKey, ApiKeyId, ApiKeyName } from "@mosaic-federation/domain/ApiKey"
+import { ApiKeyNotFound, ApiKeyRevoked } from "@mosaic-federation/domain/ServerErrors"
+import type { StorageError } from "@mosaic-federation/domain/StorageErrors"
+import { Context, DateTime, Effect, Layer, Option, Schema } from "effect"
+import { SqlClient } from "effect/sql/SqlClient"
+import { rowsOf } from "./internal/rowsOf.ts"
+import { transactionOn } from "./internal/transactionOn.ts"
+
+export interface NewApiKey {
+  readonly id: ApiKeyId
+  readonly name: string
+  readonly scope: OperatorScope
+  /** Lower-case hex. */
+  readonly keySha256: string
+  readonly createdAt: DateTime.Utc
+  readonly expiresAt: DateTime.Utc | null
+}
+
+export interface RecordedApiKey {
+  readonly key: ApiKey
+  readonly keySha256: string
+}
+
+const Row = Schema.Struct({
+  id: ApiKeyId,
+  name: ApiKeyName,
+  scope: OperatorScope,
+  key_sha256: Schema.String,
+  created_at: Schema.DateTimeUtcFromDate,
+  expires_at: Schema.NullOr(Schema.DateTimeUtcFromDate),
+  revoked_at: Schema.NullOr(Schema.DateTimeUtcFromDate),
+  rotated_to: Schema.NullOr(ApiKeyId),
+  last_used_at: Schema.NullOr(Schema.DateTimeUtcFromDate),
+  last_used_from: Schema.NullOr(Schema.String)
+})
+
+const toKey = (row: typeof Row.Type) =>
+  new ApiKey({
+    id: row.id,
+    name: row.name,
+    scope: row.scope,
+    createdAt: row.created_at,
+    expiresAt: row.expires_at,
+    revokedAt: row.revoked_at,
+    rotatedTo: row.rotated_to,
+    lastUsedAt: row.last_used_at,
+    lastUsedFrom: row.last_used_from
+  })
+
+const date = (instant: DateTime.Utc | null) => (instant === null ? null : DateTime.toDateUtc(instant))
+
+export class ApiKeyRepo extends Context.Service<
+  ApiKeyRepo,
+  {
+    readonly create: (key: NewApiKey) => Effect.Effect<ApiKey, StorageError>
+    readonly find: (id: ApiKeyId) => Effect.Effect<Option.Option<RecordedApiKey>, StorageError>
+    /** The newest first. */
+    readonly list: Effect.Effect<ReadonlyArray<ApiKey>, StorageError>
+    /** A key that is revoked already stays revoked since then. */
+    readonly revoke: (id: ApiKeyId) => Effect.Effect<ApiKey, ApiKeyNotFound | StorageError>
+    /** Puts a new key in the place of an old one, which ends at `until` or at its own end before. */
+    readonly rotate: (
+      id: ApiKeyId,
+      successor: Pick<NewApiKey, "id" | "keySha256" | "createdAt">,
+      until: DateTime.Utc
+    ) => Effect.Effect<
+      { readonly old: ApiKey; readonly successor: ApiKey },
+      ApiKeyNotFound | ApiKeyRevoked | StorageError
+    >
+    readonly noteUse: (id: ApiKeyId, at: DateTime.Utc, from: string) => Effect.Effect<void, StorageError>
+  }
+>()("@mosaic-federation/issuance/ApiKeyRepo") {
+  static readonly layerNoDeps = Layer.effect(
+    ApiKeyRepo,
+    Effect.gen(function* () {
+      const sql = yield* SqlClient
+      const inTransaction = transactionOn(sql)
+
+      const insert = Effect.fnUntraced(function* (key: NewApiKey) {
+        const [row] = yield* rowsOf(
+          "create an API key",
+          Row,
+          sql`
+            INSERT INTO federation_api_keys (id, name, scope, key_sha256, created_at, expires_at)
+            VALUES (${key.id}, ${key.name}, ${key.scope}, ${key.keySha256}, ${date(key.createdAt)},
+              ${date(key.expiresAt)}::timestamptz)
+            RETURNING *`
+        )
+        return row === undefined ? yield* Effect.die(new Error("nothing was inserted")) : toKey(row)
+      })
+
+      const find = Effect.fn("ApiKeyRepo.find")(function* (id: ApiKeyId) {
+        const [row] = yield* rowsOf(
+          "find an API key",
+          Row,
+          sql`SELECT * FROM federation_api_keys WHERE id = ${id}`
+        )
+        return Option.map(Option.fromUndefinedOr(row), (found): RecordedApiKey => ({
+          key: toKey(found),
+          keySha256: found.key_sha256
+        }))
+      })
+
+      const list = rowsOf(
+        "list API keys",
+        Row,
+        sql`SELECT * FROM federation_api_keys ORDER BY created_at DESC, id`
+      ).pipe(
+        Effect.map((rows) => rows.map(toKey)),
+        Effect.withSpan("ApiKeyRepo.list")
+      )
+
+      const revoke = Effect.fn("ApiKeyRepo.revoke")(function* (id: ApiKeyId) {
+        const [row] = yield* rowsOf(
+          "revoke an API key",
+          Row,
+          sql`
+            UPDATE federation_api_keys SET revoked_at = coalesce(revoked_at, ${date(yield* DateTime.now)})
+            WHERE id = ${id} RETURNING *`
+        )
+        return row === undefined ? yield* new ApiKeyNotFound({ keyId: id }) : toKey(row)
+      })
+
+      const rotate = Effect.fn("ApiKeyRepo.rotate")(function* (
+        id: ApiKeyId,
+        successor: Pick<NewApiKey, "id" | "keySha256" | "createdAt">,
+        until: DateTime.Utc
+      ) {
+        const operation = "rotate an API key"
+        const both = Effect.gen(function* () {
+          const [found] = yield* rowsOf(
+            operation,
+            Row,
+            sql`SELECT * FROM federation_api_keys WHERE id = ${id} FOR UPDATE`
+          )
+          if (found === undefined) return yield* new ApiKeyNotFound({ keyId: id })
+          if (found.revoked_at !== null) {
+            return yield* new ApiKeyRevoked({ keyId: id, revokedAt: found.revoked_at })
+          }
+          const { expires_at: expiresAt, name, scope } = found
+          const made = yield* insert({ ...successor, name, scope, expiresAt })
+          const [row] = yield* rowsOf(
+            operation,
+            Row,
+            sql`
+              UPDATE federation_api_keys
+              SET rotated_to = ${successor.id}, expires_at = least(expires_at, ${date(until)}::timestamptz)
+              WHERE id = ${id} RETURNING *`
+          )
+          return row === undefined
+            ? yield* new ApiKeyNotFound({ keyId: id })
+            : { old: toKey(row), successor: made }
+        })
+        return yield* inTransaction(operation, both)
+      })
+
+      const noteUse = Effect.fn("ApiKeyRepo.noteUse")(function* (
+        id: ApiKeyId,
+        at: DateTime.Utc,
+        from: string
+      ) {
+        yield* rowsOf(
+          "note the use of an API key",
+          Row,
+          sql`
+            UPDATE federation_api_keys SET last_used_at = ${date(at)}, last_used_from = ${from}
+            WHERE id = ${id} AND (last_used_at IS NULL OR last_used_at < ${date(at)}) RETURNING *`
+        )
+      })
+
+      return ApiKeyRepo.of({
+        create: Effect.fn("ApiKeyRepo.create")(insert),
+        find,
+        list,
+        revoke,
+        rotate,
+        noteUse
+      })
+    })
+  )
+}
