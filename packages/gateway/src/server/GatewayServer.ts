@@ -42,6 +42,7 @@ import { errorsPage } from "./errorsPage.ts"
 import * as grantsHandlers from "./grantsHandlers.ts"
 import * as healthHandlers from "./healthHandlers.ts"
 import { Listener } from "./Listener.ts"
+import { OidcVerifier } from "./OidcVerifier.ts"
 import * as operatorAuth from "./operatorAuth.ts"
 import * as peerAuth from "./peerAuth.ts"
 import { PublicUrl, publicUrlOf } from "./PublicUrl.ts"
@@ -139,7 +140,7 @@ export const layer = Layer.merge(
   HttpRouter.serve(routes, { disableLogger: true, disableListenLog: true }),
   workers
 ).pipe(
-  Layer.provide(Readiness.layerNoDeps),
+  Layer.provide([Readiness.layerNoDeps, OidcVerifier.layer]),
   Layer.provide(publicUrl),
   Layer.provideMerge(listening),
   Layer.provide(program),

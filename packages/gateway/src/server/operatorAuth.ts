@@ -7,6 +7,7 @@ import { Context, Effect, Layer, Redacted } from "effect"
 import type { HttpApiEndpoint } from "effect/http-api"
 import { RateLimits } from "../RateLimits.ts"
 import { ApiKeys } from "./ApiKeys.ts"
+import { looksLikeJwt, OidcVerifier } from "./OidcVerifier.ts"
 import { CurrentRecord } from "./RequestRecord.ts"
 import { ServerConfig } from "./ServerConfig.ts"
 
@@ -20,13 +21,18 @@ export const layer = Layer.effect(
   OperatorAuth,
   Effect.gen(function* () {
     const { perKey } = yield* ServerConfig
+    const issuer = yield* OidcVerifier
     const keys = yield* ApiKeys
     const limits = yield* RateLimits
 
     const identify = Effect.fnUntraced(function* (credential: Redacted.Redacted, from: string) {
       if (Redacted.value(credential) === "") return yield* new AuthenticationRequired()
+      if (looksLikeJwt(credential)) {
+        const { scope, subject } = yield* issuer.verify(credential)
+        return { scope, requester: `oidc:${subject}` }
+      }
       const { id, scope } = yield* keys.authenticate(credential, from)
-      return { scope, requester: `api-key:${id}` } satisfies Operator
+      return { scope, requester: `api-key:${id}` }
     })
 
     return OperatorAuth.of({
@@ -34,17 +40,18 @@ export const layer = Layer.effect(
         const needed = neededScope(endpoint)
         return Effect.gen(function* () {
           const record = yield* CurrentRecord
-          const operator = yield* identify(credential, record.from)
-          record.requester = operator.requester
-          yield* limits.count(perKey, operator.requester)
-          if (!includesScope(operator.scope, needed)) {
+          const { requester, scope } = yield* identify(credential, record.from)
+          record.requester = requester
+          yield* limits.count(perKey, requester)
+          if (scope === null || !includesScope(scope, needed)) {
             const action = `${endpoint.method} ${endpoint.path}`
-            return yield* new ScopeInsufficient({ needed, held: operator.scope, action })
+            return yield* new ScopeInsufficient({ needed, held: scope ?? "none", action })
           }
+          const operator: Operator = { scope, requester }
           return yield* httpEffect.pipe(
             Effect.provideService(CurrentOperator, operator),
             Effect.provideService(CurrentRequest, {
-              requester: operator.requester,
+              requester,
               requestId: record.requestId
             })
           )
