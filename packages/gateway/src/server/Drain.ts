@@ -5,6 +5,9 @@
 import { Context, Deferred, Duration, Effect, Layer } from "effect"
 import { ServerConfig } from "./ServerConfig.ts"
 
+/** On a connection that is open a request may be on its way: so long after the last answer none is. */
+const quiet = Duration.millis(250)
+
 /** Requests that the deadline has ended get this long to say so, and issuances to settle what they have begun. */
 const lastWords = Duration.seconds(15)
 
@@ -28,6 +31,7 @@ export class Drain extends Context.Service<
       const passed = yield* Deferred.make<void>()
       let draining = false
       let inFlight = 0
+      let counted = 0
       let idle: Deferred.Deferred<void> | undefined
 
       const leave = Effect.sync(() => {
@@ -41,12 +45,22 @@ export class Drain extends Context.Service<
         return Deferred.await(idle)
       })
 
+      const untilQuiet = Effect.gen(function* () {
+        let seen: number
+        do {
+          yield* untilIdle
+          seen = counted
+          yield* Effect.sleep(quiet)
+        } while (counted !== seen || inFlight > 0)
+      })
+
       return Drain.of({
         isDraining: () => draining,
         inFlight: () => inFlight,
         counted: (request) =>
           Effect.suspend(() => {
             inFlight += 1
+            counted += 1
             return Effect.ensuring(request, leave)
           }),
         deadline: Deferred.await(passed),
@@ -55,7 +69,7 @@ export class Drain extends Context.Service<
           yield* Effect.logInfo("draining", { inFlight, readinessDelay: Duration.format(drainDelay) })
           yield* Effect.sleep(drainDelay)
           yield* stopAccepting
-          const inTime = yield* Effect.timeoutOption(untilIdle, drainTimeout)
+          const inTime = yield* Effect.timeoutOption(untilQuiet, drainTimeout)
           if (inTime._tag === "None") {
             yield* Effect.logWarning("the deadline ends requests in flight", { inFlight })
             yield* Deferred.succeed(passed, undefined)

@@ -90,6 +90,7 @@ export const layer = HttpRouter.middleware(
       since: number
     ) {
       const millis = (yield* Clock.currentTimeMillis) - since
+      yield* Metric.update(Metrics.httpInFlight, drain.inFlight() - 1)
       const route = record.route ?? "none"
       const { method } = request
       yield* Metric.update(
@@ -109,6 +110,8 @@ export const layer = HttpRouter.middleware(
       }
       yield* exempt.has(pathOf(request)) ? Effect.logDebug("request", line) : Effect.logInfo("request", line)
     })
+
+    const countInFlight = Effect.suspend(() => Metric.update(Metrics.httpInFlight, drain.inFlight()))
 
     return (httpEffect) =>
       Effect.gen(function* () {
@@ -145,7 +148,7 @@ export const layer = HttpRouter.middleware(
           Effect.provideService(CurrentRequest, { requester: "nobody", requestId })
         )
         yield* Effect.annotateCurrentSpan({ "mosaic.request_id": requestId }).pipe(Effect.ignore)
-        return yield* drain.counted(answered)
+        return yield* drain.counted(Effect.andThen(countInFlight, answered))
       })
   }),
   { global: true }

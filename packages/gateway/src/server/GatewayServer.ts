@@ -42,6 +42,7 @@ import { errorsPage } from "./errorsPage.ts"
 import * as grantsHandlers from "./grantsHandlers.ts"
 import * as healthHandlers from "./healthHandlers.ts"
 import { Listener } from "./Listener.ts"
+import * as MetricsListener from "./MetricsListener.ts"
 import { OidcVerifier } from "./OidcVerifier.ts"
 import * as operatorAuth from "./operatorAuth.ts"
 import * as peerAuth from "./peerAuth.ts"
@@ -51,6 +52,7 @@ import * as renewalHandlers from "./renewalHandlers.ts"
 import * as rootsHandlers from "./rootsHandlers.ts"
 import { keepRenewed, ServerCertificate } from "./ServerCertificate.ts"
 import { ServerConfig } from "./ServerConfig.ts"
+import * as Telemetry from "./Telemetry.ts"
 
 const handlers = Layer.mergeAll(
   grantsHandlers.layer,
@@ -135,15 +137,24 @@ const publicUrl = Layer.effect(
   })
 )
 
+/** Above the handlers, so that it comes before their end, which would interrupt them. */
+const drained = Layer.effectDiscard(
+  Effect.gen(function* () {
+    const drain = yield* Drain
+    const { stopAccepting } = yield* Listener
+    yield* Effect.addFinalizer(() => drain.run(stopAccepting))
+  })
+)
+
 /** Needs `GatewayConfig` and `ServerConfig`, and serves for as long as its scope. */
-export const layer = Layer.merge(
-  HttpRouter.serve(routes, { disableLogger: true, disableListenLog: true }),
-  workers
-).pipe(
+export const layer = drained.pipe(
+  Layer.provide(HttpRouter.serve(routes, { disableLogger: true, disableListenLog: true })),
+  Layer.provide(Layer.merge(workers, MetricsListener.layer)),
   Layer.provide([Readiness.layerNoDeps, OidcVerifier.layer]),
   Layer.provide(publicUrl),
   Layer.provideMerge(listening),
   Layer.provide(program),
   Layer.provide(Drain.layer),
-  Layer.provide(NodeHttpServer.layerHttpServices)
+  Layer.provide(NodeHttpServer.layerHttpServices),
+  Layer.provide(Telemetry.layer)
 )

@@ -4,12 +4,12 @@
  */
 import { createServer as createHttpServer, type RequestListener, type Server } from "node:http"
 import { createServer as createHttpsServer } from "node:https"
+import { Server as NetServer } from "node:net"
 import type { SecureContextOptions, TlsOptions } from "node:tls"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { ListenFailed } from "@mosaic-federation/domain/ServerErrors"
 import { Context, Effect, Option, type Scope } from "effect"
 import { HttpServer } from "effect/http"
-import { Drain } from "./Drain.ts"
 import type { ListenAddress } from "./ServerConfig.ts"
 
 /** Of a TLS server: its key and certificates in PEM, and the roots by which clients' certificates are asked for. */
@@ -52,16 +52,17 @@ export class Listener extends Context.Service<
     readonly port: number
     /** `https://127.0.0.1:8443` */
     readonly url: string
+    /** Takes no new connections; those that there are may go on asking. */
+    readonly stopAccepting: Effect.Effect<void>
     /** New connections get the new certificate, those that are open keep theirs. */
     readonly renew: (tls: TlsMaterial) => Effect.Effect<void>
   }
 >()("@mosaic-federation/gateway/Listener") {
-  /** Listens for as long as the scope; when that closes, requests in flight are waited for (`Drain`). */
+  /** Listens for as long as the scope. Before that closes, requests in flight are waited for by `Drain`. */
   static readonly make = Effect.fnUntraced(function* (
     address: ListenAddress,
     tls: Option.Option<TlsMaterial>
-  ): Effect.fn.Return<Context.Context<Listener | HttpServer.HttpServer>, ListenFailed, Scope.Scope | Drain> {
-    const drain = yield* Drain
+  ): Effect.fn.Return<Context.Context<Listener | HttpServer.HttpServer>, ListenFailed, Scope.Scope> {
     const server = create(tls)
     const http = yield* NodeHttpServer.make(() => server, {
       host: address.host,
@@ -78,12 +79,13 @@ export class Listener extends Context.Service<
     )
     const bound = server.address()
     const port = typeof bound === "object" && bound !== null ? bound.port : address.port
+    // http.Server's own close would cut connections on which a request may be on its way.
     const stopAccepting = Effect.sync(() => {
-      server.close()
-      server.closeIdleConnections()
+      NetServer.prototype.close.call(server)
     })
     const listener = Listener.of({
       port,
+      stopAccepting,
       url: `${Option.isSome(tls) ? "https" : "http"}://${shown({ host: address.host, port })}`,
       renew: (material) =>
         Effect.sync(() => {
@@ -92,7 +94,6 @@ export class Listener extends Context.Service<
           }
         })
     })
-    yield* Effect.addFinalizer(() => drain.run(stopAccepting))
     return Context.make(Listener, listener).pipe(Context.add(HttpServer.HttpServer, http))
   })
 }
