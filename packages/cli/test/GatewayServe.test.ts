@@ -1,7 +1,8 @@
 /** `mosaic gateway serve` as operators and peers meet it: real processes, a real step-ca, the typed client. */
 import { connect as connectTls } from "node:tls"
 import { randomUUID } from "node:crypto"
-import { readFileSync } from "node:fs"
+import { copyFileSync, readFileSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
 import { assert, layer } from "@effect/vitest"
 import { catalogue } from "@mosaic-federation/domain/MosaicError"
 import { PeerName } from "@mosaic-federation/domain/Grant"
@@ -9,8 +10,10 @@ import { GrantId } from "@mosaic-federation/domain/GrantId"
 import { UserId } from "@mosaic-federation/domain/UserId"
 import { makeCsr } from "@mosaic-federation/testing/Csr"
 import { StepCaProcess } from "@mosaic-federation/testing/StepCaProcess"
+import { makeRoot } from "@mosaic-federation/testing/TestPki"
 import { DateTime, Effect } from "effect"
 import { HttpClient, HttpClientRequest } from "effect/http"
+import { collector } from "./support/collector.ts"
 import { clientOf, layerTransport, makeKey, startGateway } from "./support/gatewayProcess.ts"
 import { documentOf, type ErrorDocument, type Extra, mosaic, station } from "./support/mosaic.ts"
 
@@ -221,6 +224,33 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("mosaic gateway serv
     })
   )
 
+  it.effect("traces a request over OTLP, with the steps of its issuance", () =>
+    Effect.gen(function* () {
+      const { spans, url } = yield* collector
+      const { gateway, operator } = yield* gatewayAtCa({ OTEL_EXPORTER_OTLP_ENDPOINT: url })
+      const grant = yield* operator.grants.create({ payload: yield* newGrant })
+      const { pem } = yield* makeCsr("P-256")
+      yield* operator.certificates.issue({ params: { id: grant.id }, headers: {}, payload: { csr: pem } })
+      const line = yield* gateway.logged(({ route }) => route === "/v1/grants/:id/certificates")
+      assert.strictEqual(yield* gateway.end("SIGTERM"), 0)
+      const ofRequest = spans.filter(({ traceId }) => traceId === line["traceId"])
+      assert.includeMembers(
+        ofRequest.map(({ name }) => name),
+        ["Issuance.issue", "GrantRepo.recordIntent", "StepCa.sign", "GrantRepo.recordIssued"]
+      )
+      const root = ofRequest.find(({ attributes }) =>
+        attributes.some(
+          ({ key, value }) => key === "mosaic.request_id" && value.stringValue === line["requestId"]
+        )
+      )
+      assert.isDefined(root)
+      const other = spans.filter(({ traceId }) => traceId !== line["traceId"])
+      assert.isAbove(other.length, 0)
+      const secrets = /mosaic_key_1_|BEGIN|eyJ/
+      assert.notMatch(JSON.stringify(spans), secrets)
+    })
+  )
+
   it.effect("opens health, roots and documentation to anybody, and metrics to keys", () =>
     Effect.gen(function* () {
       const { admin, ca, gateway, rootPath } = yield* gatewayAtCa()
@@ -277,6 +307,43 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("mosaic gateway serv
       assert.notStrictEqual(second.serial, first.serial)
       assert.strictEqual(BigInt(`0x${second.serial}`).toString(), renewed["serial"])
     })
+  )
+
+  it.effect(
+    "SIGHUP: goes on with a new root bundle and new keys, and with the old where the new will not do",
+    () =>
+      Effect.gen(function* () {
+        const ca = yield* StepCaProcess
+        const where = yield* station(ca.environment)
+        const bundle = join(where.directory, "roots.pem")
+        const password = join(where.directory, "password")
+        writeFileSync(bundle, ca.rootPem)
+        copyFileSync(ca.provisioner.passwordPath, password)
+        const { key } = yield* makeKey(where, "admin")
+        const gateway = yield* startGateway(where, {
+          STEP_CA_ROOT_CERT_PATH: bundle,
+          STEP_CA_PROVISIONER_PASSWORD_FILE: password
+        })
+        const operator = yield* clientOf(gateway.url, { rootPath: ca.rootPath, bearer: key })
+        const grant = yield* operator.grants.create({ payload: yield* newGrant })
+        const issue = Effect.flatMap(makeCsr("P-256"), ({ pem }) =>
+          operator.certificates.issue({ params: { id: grant.id }, headers: {}, payload: { csr: pem } })
+        )
+        const reload = Effect.sync(() => process.kill(gateway.pid, "SIGHUP"))
+
+        const another = yield* makeRoot("Another Root CA")
+        writeFileSync(bundle, `${ca.rootPem}${another.pem}\n`)
+        yield* reload
+        yield* gateway.logged(({ message }) => message === "reloaded")
+        assert.strictEqual((yield* operator.roots.roots()).match(/BEGIN CERTIFICATE/g)?.length, 2)
+        yield* issue
+
+        writeFileSync(password, "not the password")
+        yield* reload
+        const refused = yield* gateway.logged(({ message }) => message.startsWith("not reloaded"))
+        assert.strictEqual(refused["code"], "PROVISIONER_KEY_WRONG_PASSWORD")
+        yield* issue
+      })
   )
 
   it.effect("names the setting that it does not start with", () =>

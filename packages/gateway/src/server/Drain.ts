@@ -45,13 +45,11 @@ export class Drain extends Context.Service<
         return Deferred.await(idle)
       })
 
-      const untilQuiet = Effect.gen(function* () {
-        let seen: number
-        do {
-          yield* untilIdle
-          seen = counted
-          yield* Effect.sleep(quiet)
-        } while (counted !== seen || inFlight > 0)
+      const untilQuiet: Effect.Effect<void> = Effect.gen(function* () {
+        yield* untilIdle
+        const seen = counted
+        yield* Effect.sleep(quiet)
+        if (counted !== seen || inFlight > 0) yield* untilQuiet
       })
 
       return Drain.of({

@@ -13,8 +13,8 @@ import { StepCa } from "@mosaic-federation/issuance/StepCa"
 import { TaskRepo } from "@mosaic-federation/issuance/TaskRepo"
 import { TokenDiagnosis } from "@mosaic-federation/issuance/TokenDiagnosis"
 import { TokenSigner } from "@mosaic-federation/issuance/TokenSigner"
-import { Context, Effect, Layer, Option, Result } from "effect"
-import { HttpRouter } from "effect/http"
+import { Context, Duration, Effect, Exit, Layer, Option, Queue, Result, Scope } from "effect"
+import { HttpRouter, HttpServer } from "effect/http"
 import { HttpApiBuilder, HttpApiScalar } from "effect/http-api"
 import { GatewayConfig } from "../GatewayConfig.ts"
 import * as GatewayDatabase from "../GatewayDatabase.ts"
@@ -108,32 +108,93 @@ const program = Layer.mergeAll(
   RenewalProof.layerNoDeps,
   PeerIdentity.layerNoDeps,
   TaskQueue.layerNoDeps
-).pipe(
-  Layer.provideMerge(Issuance.layerNoDeps),
-  Layer.provideMerge(Layer.mergeAll(repositories, authority, coordination))
-)
+).pipe(Layer.provideMerge(Issuance.layerNoDeps), Layer.provideMerge(authority))
 
-const workers = TaskWorker.layer().pipe(Layer.provide(TaskRunner.layerNoDeps))
+/** All that the settings of issuance decide, the CA's roots and keys among them: a reload makes it anew. */
+const reloadable = TaskWorker.layer().pipe(Layer.provide(TaskRunner.layerNoDeps), Layer.provideMerge(program))
 
-/** Listens last: whatever can be wrong with settings, database or CA is known before. */
-const listening = Layer.effectContext(
+/** An answer that is under way has ended after this, and what it stands on may go. */
+const afterwards = Duration.seconds(20)
+
+/**
+ * Listens last: whatever can be wrong with settings, database or CA is known before. SIGHUP brings a second generation of
+ * the program up beside the first and lets it take over; one that does not come up changes nothing.
+ */
+const serving = Layer.effectContext(
   Effect.gen(function* () {
     const settings = yield* ServerConfig
-    if (settings.plainHttp) return yield* Listener.make(settings.listen, Option.none())
-    const { issue } = yield* Effect.flatMap(Layer.build(ServerCertificate.layerNoDeps), (services) =>
-      Effect.succeed(Context.get(services, ServerCertificate))
-    )
-    const first = yield* issue
-    const services = yield* Listener.make(settings.listen, Option.some(first.tls))
-    yield* Effect.forkScoped(keepRenewed(issue, first, Context.get(services, Listener).renew))
-    return services
-  })
-)
+    const scope = yield* Effect.scope
 
-const publicUrl = Layer.effect(
-  PublicUrl,
-  Effect.gen(function* () {
-    return publicUrlOf(yield* ServerConfig, (yield* Listener).port)
+    const start = Effect.gen(function* () {
+      const own = yield* Scope.fork(scope)
+      return yield* Effect.gen(function* () {
+        const services = yield* Layer.build(Layer.fresh(reloadable))
+        if (settings.plainHttp) return { own, services, certificate: Option.none() }
+        const { issue } = Context.get(
+          yield* Effect.provide(Layer.build(ServerCertificate.layerNoDeps), services),
+          ServerCertificate
+        )
+        return { own, services, certificate: Option.some({ issue, first: yield* issue }) }
+      }).pipe(
+        Scope.provide(own),
+        Effect.onError((cause) => Scope.close(own, Exit.failCause(cause)))
+      )
+    })
+
+    type Generation = Effect.Success<typeof start>
+
+    const routesOf = ({ own, services }: Generation, url: URL) =>
+      HttpRouter.toHttpEffect(
+        Layer.fresh(routes).pipe(
+          Layer.provide([Readiness.layerNoDeps, OidcVerifier.layer]),
+          Layer.provide(Layer.succeed(PublicUrl, url)),
+          Layer.provide(Layer.succeedContext(services))
+        )
+      ).pipe(Scope.provide(own))
+
+    const renewing = ({ certificate, own }: Generation, listener: Listener["Service"]) =>
+      Option.match(certificate, {
+        onNone: () => Effect.void,
+        onSome: ({ first, issue }) => Effect.forkIn(keepRenewed(issue, first, listener.renew), own)
+      })
+
+    let generation = yield* start
+    const bound = yield* Listener.make(
+      settings.listen,
+      Option.map(generation.certificate, ({ first }) => first.tls)
+    )
+    const listener = Context.get(bound, Listener)
+    const url = publicUrlOf(settings, listener.port)
+    let handler = yield* routesOf(generation, url)
+    yield* renewing(generation, listener)
+    yield* Context.get(bound, HttpServer.HttpServer).serve(Effect.suspend(() => handler))
+
+    const reload = Effect.gen(function* () {
+      const next = yield* start
+      const nextHandler = yield* routesOf(next, url).pipe(
+        Effect.onError((cause) => Scope.close(next.own, Exit.failCause(cause)))
+      )
+      const before = generation
+      generation = next
+      handler = nextHandler
+      if (Option.isSome(next.certificate)) yield* listener.renew(next.certificate.value.first.tls)
+      yield* renewing(next, listener)
+      const pause = Duration.sum(settings.requestTimeout, afterwards)
+      yield* Effect.forkIn(Effect.delay(Scope.close(before.own, Exit.void), pause), scope)
+      yield* Effect.logInfo("reloaded")
+    }).pipe(
+      Effect.catch((error) =>
+        Effect.logError("not reloaded, the settings before stay", { code: error.code, why: error.message })
+      )
+    )
+    const asked = yield* Queue.sliding<void>(1)
+    const ask = () => void Queue.offerUnsafe(asked, undefined)
+    yield* Effect.acquireRelease(
+      Effect.sync(() => process.on("SIGHUP", ask)),
+      () => Effect.sync(() => process.off("SIGHUP", ask))
+    )
+    yield* Effect.forkScoped(Effect.forever(Effect.andThen(Queue.take(asked), reload)))
+    return bound
   })
 )
 
@@ -148,12 +209,9 @@ const drained = Layer.effectDiscard(
 
 /** Needs `GatewayConfig` and `ServerConfig`, and serves for as long as its scope. */
 export const layer = drained.pipe(
-  Layer.provide(HttpRouter.serve(routes, { disableLogger: true, disableListenLog: true })),
-  Layer.provide(Layer.merge(workers, MetricsListener.layer)),
-  Layer.provide([Readiness.layerNoDeps, OidcVerifier.layer]),
-  Layer.provide(publicUrl),
-  Layer.provideMerge(listening),
-  Layer.provide(program),
+  Layer.provideMerge(serving),
+  Layer.provide(MetricsListener.layer),
+  Layer.provide(Layer.mergeAll(repositories, coordination)),
   Layer.provide(Drain.layer),
   Layer.provide(NodeHttpServer.layerHttpServices),
   Layer.provide(Telemetry.layer)

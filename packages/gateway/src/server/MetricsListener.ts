@@ -10,7 +10,7 @@ export const layer = Layer.effectDiscard(
     const { metricsListen } = yield* ServerConfig
     if (Option.isNone(metricsListen)) return
     const { host, port } = metricsListen.value
-    const context = yield* Effect.context<never>()
+    const context = yield* Effect.context()
     const server = createServer((request, response) => {
       if (request.method !== "GET" || request.url !== "/metrics") return void response.writeHead(404).end()
       response
