@@ -224,6 +224,24 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("mosaic gateway serv
     })
   )
 
+  it.effect("an Idempotency-Key stands for one request, and brings what that brought", () =>
+    Effect.gen(function* () {
+      const { operator } = yield* gatewayAtCa()
+      const { id } = yield* operator.grants.create({ payload: yield* newGrant })
+      const { pem: csr } = yield* makeCsr("P-256")
+      const issue = (key: string, payload: { readonly csr: string }) =>
+        operator.certificates.issue({ params: { id }, headers: { "idempotency-key": key }, payload })
+      const first = yield* issue("order-4711", { csr })
+      const again = yield* issue("order-4711", { csr })
+      assert.deepStrictEqual(again, first)
+      const reused = yield* Effect.flip(issue("order-4711", { csr: (yield* makeCsr("P-256")).pem }))
+      assert.strictEqual("code" in reused ? reused.code : reused._tag, "IDEMPOTENCY_KEY_REUSED")
+      assert.include("remediation" in reused ? reused.remediation : "", "use a new Idempotency-Key")
+      const { certificates } = yield* operator.certificates.list({ query: { grant: id } })
+      assert.lengthOf(certificates, 1)
+    })
+  )
+
   it.effect("traces a request over OTLP, with the steps of its issuance", () =>
     Effect.gen(function* () {
       const { spans, url } = yield* collector

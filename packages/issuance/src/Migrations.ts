@@ -18,6 +18,7 @@ import { certificates } from "./migrations/0002_certificates.ts"
 import { tasks } from "./migrations/0003_tasks.ts"
 import { peers } from "./migrations/0004_peers.ts"
 import { apiKeys } from "./migrations/0005_api_keys.ts"
+import { idempotency } from "./migrations/0006_idempotency.ts"
 
 /** Numbered without gaps; what was released is never edited. */
 const migrations = {
@@ -25,7 +26,8 @@ const migrations = {
   "0002_certificates": certificates,
   "0003_tasks": tasks,
   "0004_peers": peers,
-  "0005_api_keys": apiKeys
+  "0005_api_keys": apiKeys,
+  "0006_idempotency": idempotency
 }
 
 export interface Migration {

@@ -1,5 +1,5 @@
 /** An OTLP collector (HTTP, JSON) on a loopback port that keeps the spans that it gets. */
-import { createServer } from "node:http"
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
 import type { AddressInfo } from "node:net"
 import { json } from "node:stream/consumers"
 import { Effect } from "effect"
@@ -24,12 +24,12 @@ interface Export {
 export const collector = Effect.acquireRelease(
   Effect.promise(async () => {
     const spans: Array<Span> = []
-    const server = createServer((request, response) => {
-      void (json(request) as Promise<Export>).then(({ resourceSpans }) => {
-        for (const { scopeSpans } of resourceSpans) for (const scope of scopeSpans) spans.push(...scope.spans)
-        response.writeHead(200, { "content-type": "application/json" }).end("{}")
-      })
-    })
+    const take = async (request: IncomingMessage, response: ServerResponse) => {
+      const { resourceSpans } = (await json(request)) as Export
+      spans.push(...resourceSpans.flatMap(({ scopeSpans }) => scopeSpans.flatMap((scope) => scope.spans)))
+      response.writeHead(200, { "content-type": "application/json" }).end("{}")
+    }
+    const server = createServer((request, response) => void take(request, response))
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
     return { server, spans, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` }
   }),

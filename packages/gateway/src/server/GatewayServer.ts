@@ -5,6 +5,7 @@ import { errorsPath } from "@mosaic-federation/domain/api/Problem"
 import * as CertificateOrigin from "@mosaic-federation/issuance/CertificateOrigin"
 import { EnrollmentTokenRepo } from "@mosaic-federation/issuance/EnrollmentTokenRepo"
 import { GrantRepo } from "@mosaic-federation/issuance/GrantRepo"
+import { IdempotencyRepo } from "@mosaic-federation/issuance/IdempotencyRepo"
 import { Issuance } from "@mosaic-federation/issuance/Issuance"
 import { IssuanceConfig } from "@mosaic-federation/issuance/IssuanceConfig"
 import { PinnedHttpClient } from "@mosaic-federation/issuance/PinnedHttpClient"
@@ -91,6 +92,7 @@ const repositories = Layer.mergeAll(
   EnrollmentTokenRepo.layerNoDeps,
   RenewalRepo.layerNoDeps,
   TaskRepo.layerNoDeps,
+  IdempotencyRepo.layerNoDeps,
   ApiKeys.layer
 ).pipe(Layer.provideMerge(GatewayDatabase.layer))
 

@@ -1,15 +1,38 @@
 /** Certificates over HTTP: issued for a CSR that an operator hands in, and looked up in the ledger. */
 import { GatewayApi } from "@mosaic-federation/domain/api/GatewayApi"
 import { CertificateNotFound } from "@mosaic-federation/domain/CommandErrors"
+import { createHash } from "node:crypto"
+import { CurrentOperator } from "@mosaic-federation/domain/api/OperatorAuth"
+import type { Grant } from "@mosaic-federation/domain/Grant"
 import { IssueCertRequest } from "@mosaic-federation/domain/IssueCertRequest"
-import { GrantRepo } from "@mosaic-federation/issuance/GrantRepo"
+import { IssuedCert } from "@mosaic-federation/domain/IssuedCert"
+import { readCsr } from "@mosaic-federation/issuance/Csr"
+import { checkStatus } from "@mosaic-federation/issuance/GrantPolicy"
+import { type CertificateRecord, GrantRepo } from "@mosaic-federation/issuance/GrantRepo"
+import { IdempotencyRepo } from "@mosaic-federation/issuance/IdempotencyRepo"
 import { Issuance } from "@mosaic-federation/issuance/Issuance"
-import { Effect } from "effect"
+import { DateTime, Effect } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { RateLimits } from "../RateLimits.ts"
 import { issuedDocument, recordDocument } from "./certificateDocuments.ts"
 import { countIssuance } from "./Metrics.ts"
 import { ServerConfig } from "./ServerConfig.ts"
+
+const hashOf = (request: object) => createHash("sha256").update(JSON.stringify(request)).digest("hex")
+
+const blocks = /-----BEGIN CERTIFICATE-----\n[^-]+-----END CERTIFICATE-----\n/g
+
+/** Undefined where nobody should get it again. */
+const certificateOf = (record: CertificateRecord, now: DateTime.Utc): IssuedCert | undefined => {
+  const { fullChainPem, notAfter, notBefore, revokedAtCa, serial } = record
+  const [certificate, ...chain] = fullChainPem?.match(blocks) ?? []
+  return certificate === undefined ||
+    notBefore === null ||
+    revokedAtCa !== null ||
+    DateTime.isGreaterThanOrEqualTo(now, notAfter)
+    ? undefined
+    : new IssuedCert({ certificate, chain, serial, notBefore, notAfter })
+}
 
 export const layer = HttpApiBuilder.group(
   GatewayApi,
@@ -17,13 +40,33 @@ export const layer = HttpApiBuilder.group(
   Effect.fn(function* (handlers) {
     const { perGrant } = yield* ServerConfig
     const grants = yield* GrantRepo
+    const idempotency = yield* IdempotencyRepo
     const issuance = yield* Issuance
     const limits = yield* RateLimits
 
+    /** What the same request brought before, as long as it is worth something. */
+    const issuedBefore = Effect.fnUntraced(function* (grant: Grant, csrPem: string) {
+      const now = yield* DateTime.now
+      yield* Effect.fromResult(checkStatus(grant, now))
+      const { sha256Hex } = yield* Effect.fromResult(readCsr(csrPem))
+      const records = yield* grants.certificates({ grantId: grant.id })
+      const record = records.find(({ csrSha256, state }) => csrSha256 === sha256Hex && state === "issued")
+      return record === undefined ? undefined : certificateOf(record, now)
+    })
+
     return handlers.handleAll({
-      issue: Effect.fnUntraced(function* ({ params, payload }) {
+      issue: Effect.fnUntraced(function* ({ headers, params, payload }) {
         yield* limits.count(perGrant, params.id)
         const grant = yield* grants.find(params.id)
+        const key = headers["idempotency-key"]
+        if (key !== undefined) {
+          const { requester } = yield* CurrentOperator
+          const requestSha256 = hashOf({ grantId: grant.id, ...payload })
+          if (yield* idempotency.take({ requester, key, requestSha256 })) {
+            const issued = yield* issuedBefore(grant, payload.csr)
+            if (issued !== undefined) return issuedDocument(issued, grant)
+          }
+        }
         const request = new IssueCertRequest({
           grantId: grant.id,
           subjectUserId: grant.subjectUserId,
