@@ -11,7 +11,7 @@ import { UserId } from "@mosaic-federation/domain/UserId"
 import { makeCsr } from "@mosaic-federation/testing/Csr"
 import { StepCaProcess } from "@mosaic-federation/testing/StepCaProcess"
 import { makeRoot } from "@mosaic-federation/testing/TestPki"
-import { DateTime, Effect } from "effect"
+import { DateTime, Duration, Effect } from "effect"
 import { HttpClient, HttpClientRequest } from "effect/http"
 import { collector } from "./support/collector.ts"
 import { clientOf, layerTransport, makeKey, startGateway } from "./support/gatewayProcess.ts"
@@ -221,6 +221,101 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("mosaic gateway serv
       assert.include(yield* ca.log, requestId)
       const page = yield* get(`${gateway.url}/docs/errors`, rootPath)
       for (const { code } of catalogue) assert.include(page.text, `id="${code.toLowerCase()}"`)
+    })
+  )
+
+  it.effect("suspends and resumes a grant, and gives it another end", () =>
+    Effect.gen(function* () {
+      const { gateway, operator, rootPath, where } = yield* gatewayAtCa()
+      const issuer = yield* clientOf(gateway.url, { rootPath, bearer: (yield* makeKey(where, "issue")).key })
+      const { id } = yield* issuer.grants.create({ payload: yield* newGrant })
+      const params = { id }
+      assert.strictEqual((yield* issuer.grants.suspend({ params })).status, "suspended")
+      const { pem: csr } = yield* makeCsr("P-256")
+      const refused = yield* Effect.flip(issuer.certificates.issue({ params, headers: {}, payload: { csr } }))
+      assert.strictEqual(refused._tag, "GrantSuspended")
+      const explained = yield* issuer.grants.explain({ params })
+      assert.deepStrictEqual(
+        explained.rules.filter(({ outcome }) => outcome === "fails").map(({ errorCode }) => errorCode),
+        ["GRANT_SUSPENDED"]
+      )
+      assert.strictEqual((yield* issuer.grants.resume({ params })).status, "active")
+
+      const end = (days: number) =>
+        Effect.map(inDays(days), (expiresAt) => ({ params, payload: { expiresAt } }))
+      const shorter = yield* issuer.grants.changeExpiry(yield* end(1))
+      const soon = yield* issuer.grants.list({ query: { expiring: Duration.hours(25) } })
+      assert.deepStrictEqual(
+        soon.grants.map((grant) => grant.id),
+        [id]
+      )
+      const longer = yield* Effect.flip(issuer.grants.changeExpiry(yield* end(2)))
+      assert.strictEqual(longer._tag, "ScopeInsufficient")
+      assert.include(longer.message, "a later end of a grant needs the scope admin")
+      const extended = yield* operator.grants.changeExpiry(yield* end(2))
+      assert.isTrue(DateTime.isGreaterThan(extended.expiresAt, shorter.expiresAt))
+      const past = yield* Effect.flip(operator.grants.changeExpiry(yield* end(-1)))
+      assert.strictEqual(past._tag, "RequestInvalid")
+      const explainedNow = yield* issuer.grants.explain({ params })
+      assert.deepStrictEqual([explainedNow.mayIssue, explainedNow.next?.errorCode], [true, "GRANT_TOO_SHORT"])
+    })
+  )
+
+  it.effect("ends all grants of one holder, and tells before what it would end", () =>
+    Effect.gen(function* () {
+      const { operator } = yield* gatewayAtCa()
+      const peer = PeerName.make("leaving.example")
+      const payload = { ...(yield* newGrant), peer }
+      const { id } = yield* operator.grants.create({ payload })
+      const other = yield* operator.grants.create({ payload })
+      const stays = yield* operator.grants.create({ payload: yield* newGrant })
+      const { pem: csr } = yield* makeCsr("P-256")
+      const issued = yield* operator.certificates.issue({ params: { id }, headers: {}, payload: { csr } })
+      const told = yield* operator.grants.revokeHolder({ payload: { peer, reason: "left", dryRun: true } })
+      assert.deepStrictEqual([told.dryRun, told.grants.length, told.liveCertificates], [true, 2, 1])
+      assert.strictEqual((yield* operator.grants.get({ params: { id } })).status, "active")
+      const done = yield* operator.grants.revokeHolder({ payload: { peer, reason: "left" } })
+      assert.sameMembers(
+        done.grants.map(({ grant }) => `${grant.id} ${grant.status}`),
+        [`${id} revoked`, `${other.id} revoked`]
+      )
+      const record = yield* operator.certificates.get({ params: { serial: issued.serial } })
+      assert.isNotNull(record.revokedAtCa)
+      assert.strictEqual((yield* operator.grants.get({ params: { id: stays.id } })).status, "active")
+      const neither = yield* Effect.flip(operator.grants.revokeHolder({ payload: { reason: "left" } }))
+      assert.strictEqual(neither._tag, "RequestInvalid")
+    })
+  )
+
+  it.effect("finds certificates of the ledger, and revokes one of them alone", () =>
+    Effect.gen(function* () {
+      const { gateway, operator, rootPath } = yield* gatewayAtCa()
+      const { id } = yield* operator.grants.create({ payload: yield* newGrant })
+      const issue = Effect.fnUntraced(function* (lifetime: Duration.Duration) {
+        const { pem: csr, privateKeyPem } = yield* makeCsr("P-256")
+        const payload = { csr, lifetime }
+        const issued = yield* operator.certificates.issue({ params: { id }, headers: {}, payload })
+        const certificate = { cert: issued.certificate + issued.chain.join(""), key: privateKeyPem }
+        return { serial: issued.serial, peer: yield* clientOf(gateway.url, { rootPath, certificate }) }
+      })
+      const short = yield* issue(Duration.minutes(30))
+      const long = yield* issue(Duration.hours(20))
+      const found = (query: Parameters<typeof operator.certificates.list>[0]["query"]) =>
+        Effect.map(operator.certificates.list({ query }), ({ certificates }) =>
+          certificates.map(({ serial }) => serial)
+        )
+      assert.deepStrictEqual(yield* found({ expiring: Duration.hours(1) }), [short.serial])
+      assert.deepStrictEqual(yield* found({ user: userId }), [long.serial, short.serial])
+      assert.deepStrictEqual(yield* found({ peer: PeerName.make("other.example") }), [])
+      assert.deepStrictEqual(yield* found({ state: "ambiguous" }), [])
+      const params = { serial: short.serial }
+      const revoked = yield* operator.certificates.revoke({ params, payload: { reason: "key lost" } })
+      assert.isNotNull(revoked.revokedAtCa)
+      const refused = yield* Effect.flip(short.peer.identity.whoami())
+      assert.strictEqual(refused._tag, "PeerCertificateRevoked")
+      assert.strictEqual((yield* long.peer.identity.whoami()).grantId, id)
+      const again = yield* operator.certificates.revoke({ params, payload: { reason: "key lost" } })
+      assert.deepStrictEqual(again.revokedAtCa, revoked.revokedAtCa)
     })
   )
 

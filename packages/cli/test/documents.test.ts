@@ -143,15 +143,16 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("documents", (it) =>
       assert.deepStrictEqual(shapeOf(documentOf(issued.stdout)), shapeOf(documentsIn.get("cert issue")))
       const fresh = yield* station()
       writeFileSync(join(fresh.directory, "mosaic.config.json"), '{"tier": "local"}')
-      const { id } = yield* makeKey(fresh, "admin")
+      const keyed = yield* station()
+      const { id } = yield* makeKey(keyed, "admin")
       const others: typeof runs = [
         ["config show", fresh, ["config", "show"]],
         ["db migrate", fresh, ["db", "migrate"]],
         ["db status", fresh, ["db", "status"]],
-        ["gateway key create", fresh, ["gateway", "key", "create", "--name", "bob", "--scope", "read"]],
-        ["gateway key list", fresh, ["gateway", "key", "list"]],
-        ["gateway key rotate", fresh, ["gateway", "key", "rotate", id]],
-        ["gateway key revoke", fresh, ["gateway", "key", "revoke", id]]
+        ["gateway key create", keyed, ["gateway", "key", "create", "--name", "bob", "--scope", "read"]],
+        ["gateway key list", keyed, ["gateway", "key", "list"]],
+        ["gateway key rotate", keyed, ["gateway", "key", "rotate", id]],
+        ["gateway key revoke", keyed, ["gateway", "key", "revoke", id]]
       ]
       const federation = runs.map(([name, at, args]) => [name, at, ["federation", ...args]] as const)
       for (const [name, at, args] of [...federation, ...others]) {

@@ -71,6 +71,8 @@ export interface GrantFilter {
   readonly peer?: string
   readonly subjectUserId?: UserId
   readonly status?: GrantStatus
+  /** Only those that are not revoked and not over, and end by this instant. */
+  readonly expiringBefore?: DateTime.Utc
   /** At most this many, newest first; 100 by default. */
   readonly limit?: number
   /** Keyset page: only grants created before this one. */
@@ -87,7 +89,7 @@ export interface RevocationEffect {
   readonly caRevocations: ReadonlyArray<TaskId>
 }
 
-const GrantRow = Schema.Struct({
+export const GrantRow = Schema.Struct({
   id: GrantId,
   subject_user_id: UserId,
   peer: PeerName,
@@ -99,7 +101,7 @@ const GrantRow = Schema.Struct({
   revocation_reason: Schema.NullOr(Schema.String)
 })
 
-const toGrant = (row: typeof GrantRow.Type) =>
+export const toGrant = (row: typeof GrantRow.Type) =>
   new Grant({
     id: row.id,
     subjectUserId: row.subject_user_id,
@@ -112,7 +114,7 @@ const toGrant = (row: typeof GrantRow.Type) =>
     revocationReason: row.revocation_reason
   })
 
-const CertificateRow = Schema.Struct({
+export const CertificateRow = Schema.Struct({
   serial: SerialNumber,
   grant_id: GrantId,
   subject_user_id: UserId,
@@ -127,7 +129,7 @@ const CertificateRow = Schema.Struct({
   revoked_at_ca: Schema.NullOr(Schema.DateTimeUtcFromDate)
 })
 
-const toCertificateRecord = (row: typeof CertificateRow.Type): CertificateRecord => ({
+export const toCertificateRecord = (row: typeof CertificateRow.Type): CertificateRecord => ({
   serial: row.serial,
   grantId: row.grant_id,
   subjectUserId: row.subject_user_id,
@@ -238,6 +240,12 @@ export class GrantRepo extends Context.Service<
               ...(filter.peer === undefined ? [] : [sql`peer = ${filter.peer}`]),
               ...(filter.subjectUserId === undefined ? [] : [sql`subject_user_id = ${filter.subjectUserId}`]),
               ...(filter.status === undefined ? [] : [hasStatus(filter.status, at)]),
+              ...(filter.expiringBefore === undefined
+                ? []
+                : [
+                    sql`status <> 'revoked' AND expires_at > ${at}
+                      AND expires_at <= ${DateTime.toDateUtc(filter.expiringBefore)}`
+                  ]),
               ...(filter.before === undefined
                 ? []
                 : [

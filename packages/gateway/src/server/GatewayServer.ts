@@ -2,8 +2,10 @@
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { GatewayApi } from "@mosaic-federation/domain/api/GatewayApi"
 import { errorsPath } from "@mosaic-federation/domain/api/Problem"
+import { CertificateLedger } from "@mosaic-federation/issuance/CertificateLedger"
 import * as CertificateOrigin from "@mosaic-federation/issuance/CertificateOrigin"
 import { EnrollmentTokenRepo } from "@mosaic-federation/issuance/EnrollmentTokenRepo"
+import { GrantChanges } from "@mosaic-federation/issuance/GrantChanges"
 import { GrantRepo } from "@mosaic-federation/issuance/GrantRepo"
 import { IdempotencyRepo } from "@mosaic-federation/issuance/IdempotencyRepo"
 import { Issuance } from "@mosaic-federation/issuance/Issuance"
@@ -93,6 +95,8 @@ const repositories = Layer.mergeAll(
   RenewalRepo.layerNoDeps,
   TaskRepo.layerNoDeps,
   IdempotencyRepo.layerNoDeps,
+  GrantChanges.layerNoDeps,
+  CertificateLedger.layerNoDeps,
   ApiKeys.layer
 ).pipe(Layer.provideMerge(GatewayDatabase.layer))
 

@@ -7,6 +7,7 @@ import type { Grant } from "@mosaic-federation/domain/Grant"
 import { IssueCertRequest } from "@mosaic-federation/domain/IssueCertRequest"
 import { IssuedCert } from "@mosaic-federation/domain/IssuedCert"
 import { readCsr } from "@mosaic-federation/issuance/Csr"
+import { CertificateLedger } from "@mosaic-federation/issuance/CertificateLedger"
 import { checkStatus } from "@mosaic-federation/issuance/GrantPolicy"
 import { type CertificateRecord, GrantRepo } from "@mosaic-federation/issuance/GrantRepo"
 import { IdempotencyRepo } from "@mosaic-federation/issuance/IdempotencyRepo"
@@ -14,6 +15,7 @@ import { Issuance } from "@mosaic-federation/issuance/Issuance"
 import { DateTime, Effect } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { RateLimits } from "../RateLimits.ts"
+import { TaskQueue } from "../TaskQueue.ts"
 import { issuedDocument, recordDocument } from "./certificateDocuments.ts"
 import { countIssuance } from "./Metrics.ts"
 import { ServerConfig } from "./ServerConfig.ts"
@@ -42,7 +44,9 @@ export const layer = HttpApiBuilder.group(
     const grants = yield* GrantRepo
     const idempotency = yield* IdempotencyRepo
     const issuance = yield* Issuance
+    const ledger = yield* CertificateLedger
     const limits = yield* RateLimits
+    const tasks = yield* TaskQueue
 
     /** What the same request brought before, as long as it is worth something. */
     const issuedBefore = Effect.fnUntraced(function* (grant: Grant, csrPem: string) {
@@ -77,9 +81,14 @@ export const layer = HttpApiBuilder.group(
       }),
 
       list: Effect.fnUntraced(function* ({ query }) {
-        const found = yield* grants.certificates({
-          ...(query.grant === undefined ? {} : { grantId: query.grant }),
-          ...(query.limit === undefined ? {} : { limit: query.limit })
+        const { expiring, grant, limit, peer, state, user } = query
+        const found = yield* ledger.list({
+          ...(grant === undefined ? {} : { grantId: grant }),
+          ...(peer === undefined ? {} : { peer }),
+          ...(user === undefined ? {} : { subjectUserId: user }),
+          ...(state === undefined ? {} : { state }),
+          ...(expiring === undefined ? {} : { expiring }),
+          ...(limit === undefined ? {} : { limit })
         })
         return { certificates: found.map(recordDocument) }
       }),
@@ -90,7 +99,12 @@ export const layer = HttpApiBuilder.group(
         return { ...recordDocument(record), fullChain: record.fullChainPem }
       }),
 
-      revoke: () => Effect.die(new Error("not yet"))
+      revoke: Effect.fnUntraced(function* ({ params, payload }) {
+        const { serial } = params
+        yield* tasks.tryNow(yield* ledger.revoke(serial, payload.reason))
+        const [record] = yield* grants.certificates({ serial, limit: 1 })
+        return record === undefined ? yield* new CertificateNotFound({ serial }) : recordDocument(record)
+      })
     })
   })
 )

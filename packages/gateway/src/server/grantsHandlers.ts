@@ -1,8 +1,12 @@
 /** What operators do with grants, over HTTP. */
 import { GatewayApi } from "@mosaic-federation/domain/api/GatewayApi"
 import { grantDocument } from "@mosaic-federation/domain/api/GrantDocument"
-import { NewGrant } from "@mosaic-federation/domain/Grant"
+import { includesScope } from "@mosaic-federation/domain/api/Access"
+import { CurrentOperator } from "@mosaic-federation/domain/api/OperatorAuth"
+import { type Grant, NewGrant } from "@mosaic-federation/domain/Grant"
 import { RequestInvalid } from "@mosaic-federation/domain/RequestErrors"
+import { ScopeInsufficient } from "@mosaic-federation/domain/ServerErrors"
+import { GrantChanges, type Holder } from "@mosaic-federation/issuance/GrantChanges"
 import { type GrantFilter, GrantRepo } from "@mosaic-federation/issuance/GrantRepo"
 import { IssuanceConfig } from "@mosaic-federation/issuance/IssuanceConfig"
 import { DateTime, Effect } from "effect"
@@ -16,12 +20,11 @@ const standardPage = 100
 /** Of the certificates shown with a grant. */
 const shown = 20
 
-const notYet = () => Effect.die(new Error("not yet"))
-
 export const layer = HttpApiBuilder.group(
   GatewayApi,
   "grants",
   Effect.fn(function* (handlers) {
+    const changes = yield* GrantChanges
     const grants = yield* GrantRepo
     const { lifetimes } = yield* IssuanceConfig
     const tasks = yield* TaskQueue
@@ -45,6 +48,9 @@ export const layer = HttpApiBuilder.group(
           ...(query.peer === undefined ? {} : { peer: query.peer }),
           ...(query.user === undefined ? {} : { subjectUserId: query.user }),
           ...(query.status === undefined ? {} : { status: query.status }),
+          ...(query.expiring === undefined
+            ? {}
+            : { expiringBefore: DateTime.addDuration(now, query.expiring) }),
           ...(query.before === undefined ? {} : { before: query.before })
         }
         const found = yield* grants.list(filter)
@@ -66,10 +72,57 @@ export const layer = HttpApiBuilder.group(
         }
       }),
 
-      changeExpiry: notYet,
-      suspend: notYet,
-      resume: notYet,
-      revokeHolder: notYet,
+      changeExpiry: Effect.fnUntraced(function* ({ params, payload }) {
+        const now = yield* DateTime.now
+        const { expiresAt } = payload
+        const { scope } = yield* CurrentOperator
+        if (DateTime.isLessThanOrEqualTo(expiresAt, now)) {
+          const problem = `body: expiresAt ${DateTime.formatIso(expiresAt)} lies in the past; to end a grant, revoke it`
+          return yield* new RequestInvalid({ problem })
+        }
+        const allow = (grant: Grant) =>
+          DateTime.isGreaterThan(expiresAt, grant.expiresAt) && !includesScope(scope, "admin")
+            ? Effect.fail(
+                new ScopeInsufficient({ needed: "admin", held: scope, action: "a later end of a grant" })
+              )
+            : Effect.void
+        return grantDocument(yield* changes.changeExpiry(params.id, expiresAt, allow), now)
+      }),
+
+      suspend: Effect.fnUntraced(function* ({ params }) {
+        return grantDocument(yield* changes.suspend(params.id), yield* DateTime.now)
+      }),
+
+      resume: Effect.fnUntraced(function* ({ params }) {
+        return grantDocument(yield* changes.resume(params.id), yield* DateTime.now)
+      }),
+
+      revokeHolder: Effect.fnUntraced(function* ({ payload }) {
+        const { dryRun = false, peer, reason, user } = payload
+        const holder: Holder | undefined =
+          peer !== undefined && user === undefined
+            ? { _tag: "Peer", peer }
+            : user !== undefined && peer === undefined
+              ? { _tag: "User", user }
+              : undefined
+        if (holder === undefined) {
+          return yield* new RequestInvalid({ problem: "body: give one of peer and user" })
+        }
+        const { caRevocations, ended } = yield* changes.revokeHolder(holder, reason, dryRun)
+        yield* tasks.tryNow(caRevocations)
+        const now = yield* DateTime.now
+        const ends = ended.flatMap(({ lastNotAfter }) => (lastNotAfter === null ? [] : [lastNotAfter]))
+        return {
+          dryRun,
+          grants: ended.map(({ grant, lastNotAfter, liveCertificates }) => ({
+            grant: grantDocument(grant, now),
+            liveCertificates,
+            lastNotAfter
+          })),
+          liveCertificates: ended.reduce((sum, { liveCertificates }) => sum + liveCertificates, 0),
+          lastNotAfter: ends.length === 0 ? null : ends.reduce((a, b) => DateTime.max(a, b))
+        }
+      }),
 
       revoke: Effect.fnUntraced(function* ({ params, payload }) {
         const { caRevocations, grant, ...effect } = yield* grants.revoke(params.id, payload.reason)

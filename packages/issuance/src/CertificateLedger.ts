@@ -1,0 +1,110 @@
+/** The ledger of certificates as operators look through it, and the revocation of a single one. */
+import { CertificateNotFound } from "@mosaic-federation/domain/CommandErrors"
+import type { GrantId } from "@mosaic-federation/domain/GrantId"
+import type { SerialNumber } from "@mosaic-federation/domain/SerialNumber"
+import type { StorageError } from "@mosaic-federation/domain/StorageErrors"
+import type { UserId } from "@mosaic-federation/domain/UserId"
+import { Context, DateTime, type Duration, Effect, Layer, Schema } from "effect"
+import { SqlClient } from "effect/sql/SqlClient"
+import { type CertificateRecord, CertificateRow, toCertificateRecord } from "./GrantRepo.ts"
+import { rowsOf } from "./internal/rowsOf.ts"
+import { transactionOn } from "./internal/transactionOn.ts"
+import { TaskId } from "./TaskRepo.ts"
+
+export interface LedgerFilter {
+  readonly grantId?: GrantId
+  readonly peer?: string
+  readonly subjectUserId?: UserId
+  readonly state?: CertificateRecord["state"]
+  /** Only those that were handed out, are not over, and end within this time. */
+  readonly expiring?: Duration.Duration
+  /** At most this many, newest first; 100 by default. */
+  readonly limit?: number
+}
+
+const standardLimit = 100
+
+const TaskRow = Schema.Struct({ id: TaskId })
+
+export class CertificateLedger extends Context.Service<
+  CertificateLedger,
+  {
+    readonly list: (filter: LedgerFilter) => Effect.Effect<ReadonlyArray<CertificateRecord>, StorageError>
+    /** Writes the task that has the CA revoke it, unless that is done, open already or no longer of use. */
+    readonly revoke: (
+      serial: SerialNumber,
+      reason: string
+    ) => Effect.Effect<ReadonlyArray<TaskId>, CertificateNotFound | StorageError>
+  }
+>()("@mosaic-federation/issuance/CertificateLedger") {
+  static readonly layerNoDeps = Layer.effect(
+    CertificateLedger,
+    Effect.gen(function* () {
+      const sql = yield* SqlClient
+      const inTransaction = transactionOn(sql)
+
+      const list = Effect.fn("CertificateLedger.list")(function* (filter: LedgerFilter) {
+        const now = yield* DateTime.now
+        const { expiring, grantId, peer, state, subjectUserId } = filter
+        const until = expiring === undefined ? undefined : DateTime.addDuration(now, expiring)
+        const rows = yield* rowsOf(
+          "list certificates",
+          CertificateRow,
+          sql`
+            SELECT c.* FROM federation_certificates c JOIN federation_grants g ON g.id = c.grant_id
+            WHERE ${sql.and([
+              ...(grantId === undefined ? [] : [sql`c.grant_id = ${grantId}`]),
+              ...(peer === undefined ? [] : [sql`g.peer = ${peer}`]),
+              ...(subjectUserId === undefined ? [] : [sql`c.subject_user_id = ${subjectUserId}`]),
+              ...(state === undefined ? [] : [sql`c.state = ${state}`]),
+              ...(until === undefined
+                ? []
+                : [
+                    sql`c.state = 'issued' AND c.not_after > ${DateTime.toDateUtc(now)}
+                      AND c.not_after <= ${DateTime.toDateUtc(until)}`
+                  ])
+            ])}
+            ORDER BY c.requested_at DESC, c.serial DESC
+            LIMIT ${filter.limit ?? standardLimit}`
+        )
+        return rows.map(toCertificateRecord)
+      })
+
+      const revoke = Effect.fn("CertificateLedger.revoke")(function* (serial: SerialNumber, reason: string) {
+        const operation = "revoke a certificate"
+        const at = DateTime.toDateUtc(yield* DateTime.now)
+        const write = Effect.gen(function* () {
+          const found = yield* rowsOf(
+            operation,
+            CertificateRow,
+            sql`SELECT * FROM federation_certificates WHERE serial = ${serial} FOR UPDATE`
+          )
+          if (found.length === 0) return yield* new CertificateNotFound({ serial })
+          yield* rowsOf(
+            operation,
+            TaskRow,
+            sql`
+              INSERT INTO federation_tasks (kind, subject, payload)
+              SELECT 'revoke-at-ca', c.serial, jsonb_build_object('serial', c.serial, 'reason', ${reason}::text)
+              FROM federation_certificates c
+              WHERE c.serial = ${serial} AND c.state IN ('issued', 'withheld', 'ambiguous')
+                AND c.revoked_at_ca IS NULL AND c.not_after > ${at}
+              ON CONFLICT (kind, subject) WHERE state = 'open' DO NOTHING
+              RETURNING id`
+          )
+          const open = yield* rowsOf(
+            operation,
+            TaskRow,
+            sql`
+              SELECT id FROM federation_tasks
+              WHERE kind = 'revoke-at-ca' AND subject = ${serial} AND state = 'open'`
+          )
+          return open.map(({ id }) => id)
+        })
+        return yield* inTransaction(operation, write)
+      })
+
+      return CertificateLedger.of({ list, revoke })
+    })
+  )
+}
