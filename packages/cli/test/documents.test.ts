@@ -145,6 +145,7 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("documents", (it) =>
       writeFileSync(join(fresh.directory, "mosaic.config.json"), '{"tier": "local"}')
       const keyed = yield* station()
       const { id } = yield* makeKey(keyed, "admin")
+      const { id: lost } = yield* makeKey(keyed, "read")
       const others: typeof runs = [
         ["config show", fresh, ["config", "show"]],
         ["db migrate", fresh, ["db", "migrate"]],
@@ -152,7 +153,7 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("documents", (it) =>
         ["gateway key create", keyed, ["gateway", "key", "create", "--name", "bob", "--scope", "read"]],
         ["gateway key list", keyed, ["gateway", "key", "list"]],
         ["gateway key rotate", keyed, ["gateway", "key", "rotate", id]],
-        ["gateway key revoke", keyed, ["gateway", "key", "revoke", id]]
+        ["gateway key revoke", keyed, ["gateway", "key", "revoke", lost]]
       ]
       const federation = runs.map(([name, at, args]) => [name, at, ["federation", ...args]] as const)
       for (const [name, at, args] of [...federation, ...others]) {

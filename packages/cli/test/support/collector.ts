@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net"
 import { json } from "node:stream/consumers"
 import { Effect } from "effect"
 
-export interface Span {
+interface Span {
   readonly traceId: string
   readonly spanId: string
   readonly parentSpanId?: string

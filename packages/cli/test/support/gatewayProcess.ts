@@ -10,7 +10,7 @@ import { HttpClientRequest } from "effect/http"
 import { HttpApiClient, HttpApiMiddleware } from "effect/http-api"
 import { documentOf, type Extra, mosaic, start, type Station } from "./mosaic.ts"
 
-export interface LogLine extends Readonly<Record<string, unknown>> {
+interface LogLine extends Readonly<Record<string, unknown>> {
   readonly level: string
   readonly message: string
 }
