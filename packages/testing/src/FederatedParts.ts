@@ -4,7 +4,7 @@
  */
 import { randomBytes } from "node:crypto"
 import { chownSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { join } from "node:path"
+import { basename, join } from "node:path"
 import { Context, Effect, Layer, Redacted, Schema, type Scope } from "effect"
 import { debianRoot, type DebianRootMissing } from "./DebianRoot.ts"
 import { freePort } from "./internal/freePort.ts"
@@ -32,6 +32,13 @@ export interface FederatedServer {
   readonly stop: Effect.Effect<void>
   readonly kill9: Effect.Effect<void>
   readonly logPath: string
+  /** Runs a script beside the server, as its image would, and whatever comes of it. */
+  readonly script: (path: string, env?: Readonly<Record<string, string>>) => Effect.Effect<ScriptEnded>
+}
+
+export interface ScriptEnded {
+  readonly code: number | null
+  readonly output: string
 }
 
 export interface FederatedPostgres extends FederatedServer {
@@ -94,6 +101,20 @@ const write = (folder: Folder, name: string, content: string, id: number) => {
 
 const environment = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C.UTF-8", HOME: "/tmp" }
 
+const execute = (
+  root: string,
+  as: string,
+  words: ReadonlyArray<string>,
+  env: Readonly<Record<string, string>> = {}
+) =>
+  runCommand({
+    file: "chroot",
+    args: [`--userspec=${as}:${as}`, root, ...words],
+    env: { ...environment, ...env },
+    cwd: "/",
+    timeoutMillis: 30_000
+  })
+
 const inRoot = (
   root: string,
   as: string,
@@ -101,13 +122,7 @@ const inRoot = (
   env: Readonly<Record<string, string>> = {}
 ) =>
   Effect.gen(function* () {
-    const ended = yield* runCommand({
-      file: "chroot",
-      args: [`--userspec=${as}:${as}`, root, ...words],
-      env: { ...environment, ...env },
-      cwd: "/",
-      timeoutMillis: 30_000
-    })
+    const ended = yield* execute(root, as, words, env)
     if (ended.code === 0) return ended.stdout.trimEnd()
     return yield* new FederatedPartFailed({
       doing: words.join(" "),
@@ -161,6 +176,17 @@ const makeServer = Effect.fnUntraced(function* (
     pid: () => (running?.isRunning() === true ? running.pid : undefined)
   }
 })
+
+const runScript =
+  (root: string, as: string, folder: Folder) =>
+  (path: string, env: Readonly<Record<string, string>> = {}): Effect.Effect<ScriptEnded> =>
+    Effect.suspend(() => {
+      const inside = write(folder, basename(path), readFileSync(path, "utf8"), idIn(root, as))
+      return Effect.map(execute(root, as, ["sh", inside], env), ({ code, stderr, stdout }) => ({
+        code,
+        output: `${stdout}${stderr}`.trim()
+      }))
+    })
 
 const secret = () => Redacted.make(randomBytes(18).toString("base64url"))
 
@@ -245,6 +271,7 @@ const makePostgres = Effect.fnUntraced(function* (root: string, options: Federat
     url: Redacted.make(
       `postgresql://${user}:${Redacted.value(password)}@${options.tls === undefined ? host : "localhost"}:${port}/${user}${query}`
     ),
+    script: runScript(root, "postgres", folder),
     exec: (sql) => Effect.orDie(psql(user, sql))
   } satisfies FederatedPostgres
 })
@@ -310,6 +337,7 @@ const makeValkey = Effect.fnUntraced(function* (root: string, options: Federated
     url: Redacted.make(
       `${scheme}://:${Redacted.value(password)}@${options.tls === undefined ? host : "localhost"}:${port}`
     ),
+    script: runScript(root, "valkey", folder),
     command: (...words) => Effect.orDie(cli(...words))
   } satisfies FederatedValkey
 })
