@@ -13,13 +13,13 @@ const project = (name: string, options: { readonly timeout: number }) => ({
 export default defineConfig({
   test: {
     projects: [
-      project("x509", { timeout: 60_000 }),
+      project("x509", { timeout: 180_000 }),
       project("domain", { timeout: 10_000 }),
-      project("issuance", { timeout: 60_000 }),
-      project("gateway", { timeout: 60_000 }),
-      project("testing", { timeout: 60_000 }),
-      project("cli", { timeout: 60_000 }),
-      project("quickstart", { timeout: 60_000 })
+      project("issuance", { timeout: 180_000 }),
+      project("gateway", { timeout: 180_000 }),
+      project("testing", { timeout: 180_000 }),
+      project("cli", { timeout: 180_000 }),
+      project("quickstart", { timeout: 180_000 })
     ]
   }
 })

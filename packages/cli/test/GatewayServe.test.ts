@@ -385,6 +385,29 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("mosaic gateway serv
     })
   )
 
+  it.effect("counts certificates and tasks of the ledger, and times the steps of an issuance", () =>
+    Effect.gen(function* () {
+      const { admin, gateway, operator, rootPath } = yield* gatewayAtCa()
+      const grant = yield* operator.grants.create({ payload: yield* newGrant })
+      const { pem } = yield* makeCsr("P-256")
+      yield* operator.certificates.issue({ params: { id: grant.id }, headers: {}, payload: { csr: pem } })
+      const { text } = yield* get(`${gateway.url}/metrics`, rootPath, {
+        authorization: `Bearer ${admin.key}`
+      })
+      const lines = text.split("\n")
+      assert.includeMembers(lines, [
+        "mosaic_certificates_live 1",
+        "mosaic_certificates_expiring 0",
+        "mosaic_queue_oldest_due_seconds 0",
+        'mosaic_ca_request_duration_seconds_count{operation="sign"} 1',
+        'mosaic_issuance_step_duration_seconds_count{step="ask_ca"} 1',
+        'mosaic_issuance_step_duration_seconds_count{step="check_conformance"} 1'
+      ])
+      const readAt = /^mosaic_ledger_read_timestamp_seconds (\S+)$/m.exec(text)?.[1]
+      assert.approximately(Number(readAt), Date.now() / 1000, 120)
+    })
+  )
+
   it.effect("says in readyz what is away, and tells strangers no more than its code", () =>
     Effect.gen(function* () {
       const { ca, gateway, rootPath } = yield* gatewayAtCa()

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
 import { serverDefaults } from "@mosaic-federation/gateway/server/ServerConfig"
+import * as IssuanceMetrics from "@mosaic-federation/issuance/IssuanceMetrics"
 import * as Metrics from "@mosaic-federation/gateway/server/Metrics"
 import { Metric } from "effect"
 import { contractRows } from "./support/authorizationTable.ts"
@@ -30,7 +31,7 @@ describe("docs/api.md", () => {
   })
 
   it("has every metric", () => {
-    const missing = Object.values(Metrics).flatMap((metric) =>
+    const missing = Object.values({ ...Metrics, ...IssuanceMetrics }).flatMap((metric) =>
       Metric.isMetric(metric) && !page.includes(`\`${metric.id}\``) ? [metric.id] : []
     )
     assert.deepStrictEqual(missing, [])

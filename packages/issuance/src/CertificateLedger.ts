@@ -24,12 +24,22 @@ export interface LedgerFilter {
 
 const standardLimit = 100
 
+/** Of the certificates that somebody may use: handed out, not over, not revoked, under a grant that is not revoked. */
+export interface Census {
+  readonly live: number
+  readonly expiring: number
+}
+
+const CensusRow = Schema.Struct({ live: Schema.Int, expiring: Schema.Int })
+
 const TaskRow = Schema.Struct({ id: TaskId })
 
 export class CertificateLedger extends Context.Service<
   CertificateLedger,
   {
     readonly list: (filter: LedgerFilter) => Effect.Effect<ReadonlyArray<CertificateRecord>, StorageError>
+    /** `expiring` counts those that end within `soon`. */
+    readonly census: (soon: Duration.Duration) => Effect.Effect<Census, StorageError>
     /** Writes the task that has the CA revoke it, unless that is done, open already or no longer of use. */
     readonly revoke: (
       serial: SerialNumber,
@@ -70,6 +80,21 @@ export class CertificateLedger extends Context.Service<
         return rows.map(toCertificateRecord)
       })
 
+      const census = Effect.fn("CertificateLedger.census")(function* (soon: Duration.Duration) {
+        const now = yield* DateTime.now
+        const until = DateTime.toDateUtc(DateTime.addDuration(now, soon))
+        const [row] = yield* rowsOf(
+          "count the certificates that live",
+          CensusRow,
+          sql`
+            SELECT count(*)::int AS live, (count(*) FILTER (WHERE c.not_after <= ${until}))::int AS expiring
+            FROM federation_certificates c JOIN federation_grants g ON g.id = c.grant_id
+            WHERE c.state = 'issued' AND c.not_after > ${DateTime.toDateUtc(now)}
+              AND c.revoked_at_ca IS NULL AND g.status <> 'revoked'`
+        )
+        return row ?? { live: 0, expiring: 0 }
+      })
+
       const revoke = Effect.fn("CertificateLedger.revoke")(function* (serial: SerialNumber, reason: string) {
         const operation = "revoke a certificate"
         const at = DateTime.toDateUtc(yield* DateTime.now)
@@ -104,7 +129,7 @@ export class CertificateLedger extends Context.Service<
         return yield* inTransaction(operation, write)
       })
 
-      return CertificateLedger.of({ list, revoke })
+      return CertificateLedger.of({ list, census, revoke })
     })
   )
 }

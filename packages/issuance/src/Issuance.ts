@@ -29,6 +29,7 @@ import { checkRequestedNames, readCsr } from "./Csr.ts"
 import { backdate, decideValidity, type GrantRefusal, type Validity } from "./GrantPolicy.ts"
 import { GrantRepo, type IssuanceOutcome } from "./GrantRepo.ts"
 import { IssuanceConfig } from "./IssuanceConfig.ts"
+import { timedStep } from "./IssuanceMetrics.ts"
 import { randomSerial } from "./randomSerial.ts"
 import { isSignError, mayHaveSigned, type SignedCertificate, type SignError, StepCa } from "./StepCa.ts"
 
@@ -159,7 +160,7 @@ export class Issuance extends Context.Service<
         return ca
           .sign({ claims, csrPem: csr.pem, ...validity })
           .pipe(Effect.catch((error) => afterRefusal(asked, error)))
-      })
+      }, timedStep("ask_ca"))
 
       const checkConformance = Effect.fn("Issuance.checkConformance")(function* (
         asked: Asked,
@@ -194,7 +195,7 @@ export class Issuance extends Context.Service<
         })
         yield* recordOutcome({ serial, state: "withheld", errorCode: error.code, revokedAtCa })
         return yield* error
-      })
+      }, timedStep("check_conformance"))
 
       const record = Effect.fn("Issuance.record")(function* (
         asked: Asked,
@@ -227,7 +228,7 @@ export class Issuance extends Context.Service<
         })
         yield* recordOutcome({ serial, state: "withheld", errorCode: error.code, revokedAtCa })
         return yield* error
-      })
+      }, timedStep("record_certificate"))
 
       return Issuance.of({
         issue: Effect.fn("Issuance.issue")(function* (

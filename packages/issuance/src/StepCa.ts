@@ -21,6 +21,7 @@ import { CaResponseShape, TransportError } from "@mosaic-federation/domain/Trans
 import { Context, DateTime, Duration, Effect, Layer, Option, Redacted, Schedule, Schema } from "effect"
 import { detailOf, requestIdOf, retryAfterOf } from "./CaAnswer.ts"
 import { IssuanceConfig } from "./IssuanceConfig.ts"
+import { timedCaRequest } from "./IssuanceMetrics.ts"
 import { nothingWasSent, PinnedHttpClient, type PinnedResponse } from "./PinnedHttpClient.ts"
 import { TokenDiagnosis } from "./TokenDiagnosis.ts"
 import { type OneTimeToken, type SignClaims, TokenSigner } from "./TokenSigner.ts"
@@ -111,6 +112,9 @@ export class StepCa extends Context.Service<
       const signer = yield* TokenSigner
       const diagnosis = yield* TokenDiagnosis
 
+      const timedSign = timedCaRequest("sign")
+      const timedRevoke = timedCaRequest("revoke")
+
       const presented = new Set<string>()
 
       /** Notes the token as spent before it leaves, so that a reuse can be proved; remembers the last 10,000. */
@@ -156,11 +160,13 @@ export class StepCa extends Context.Service<
 
       const signOnce = Effect.fnUntraced(function* (request: SignRequest) {
         const token = yield* signer.forSigning(request.claims)
-        const { response, reused } = yield* present(token, "/1.0/sign", {
-          csr: request.csrPem,
-          notBefore: DateTime.formatIso(request.notBefore),
-          notAfter: DateTime.formatIso(request.notAfter)
-        })
+        const { response, reused } = yield* timedSign(
+          present(token, "/1.0/sign", {
+            csr: request.csrPem,
+            notBefore: DateTime.formatIso(request.notBefore),
+            notAfter: DateTime.formatIso(request.notAfter)
+          })
+        )
         if (response.status === 201 || response.status === 200) return yield* readSigned(response)
         if (response.status === 401) return yield* diagnosis.explain({ token, response, reused })
         const error = refusal(response, token.audience)
@@ -186,13 +192,15 @@ export class StepCa extends Context.Service<
 
       const revokeOnce = Effect.fnUntraced(function* (serial: SerialNumber, reason: string) {
         const token = yield* signer.forRevocation(serial)
-        const { response, reused } = yield* present(token, "/1.0/revoke", {
-          serial,
-          reason,
-          // RFC 5280 §5.3.1: 0 is unspecified; why is in the reason.
-          reasonCode: 0,
-          passive: true
-        })
+        const { response, reused } = yield* timedRevoke(
+          present(token, "/1.0/revoke", {
+            serial,
+            reason,
+            // RFC 5280 §5.3.1: 0 is unspecified; why is in the reason.
+            reasonCode: 0,
+            passive: true
+          })
+        )
         if (response.status === 200) return
         if (response.status === 400 && detailOf(response).includes("already")) return
         if (response.status === 401) return yield* diagnosis.explain({ token, response, reused })

@@ -44,6 +44,7 @@ import * as enrollmentHandlers from "./enrollmentHandlers.ts"
 import { errorsPage } from "./errorsPage.ts"
 import * as grantsHandlers from "./grantsHandlers.ts"
 import * as healthHandlers from "./healthHandlers.ts"
+import { LedgerGauges } from "./LedgerGauges.ts"
 import { Listener } from "./Listener.ts"
 import * as MetricsListener from "./MetricsListener.ts"
 import { OidcVerifier } from "./OidcVerifier.ts"
@@ -217,6 +218,7 @@ const drained = Layer.effectDiscard(
 export const layer = drained.pipe(
   Layer.provideMerge(serving),
   Layer.provide(MetricsListener.layer),
+  Layer.provide(LedgerGauges.layerNoDeps),
   Layer.provide(Layer.mergeAll(repositories, coordination)),
   Layer.provide(Drain.layer),
   Layer.provide(NodeHttpServer.layerHttpServices),

@@ -18,6 +18,27 @@ export const httpInFlight = Metric.gauge("mosaic_http_requests_in_flight", {
   description: "Requests that are being answered"
 })
 
+export const certificatesLive = Metric.gauge("mosaic_certificates_live", {
+  description:
+    "Certificates that were handed out, are not over and not revoked, under grants that are not revoked"
+})
+
+export const certificatesExpiring = Metric.gauge("mosaic_certificates_expiring", {
+  description: "Those of them that end within an hour"
+})
+
+export const queueDepth = Metric.gauge("mosaic_queue_tasks", {
+  description: "Tasks that are not done, by state: due, running, waiting for their next try"
+})
+
+export const queueOldestDue = Metric.gauge("mosaic_queue_oldest_due_seconds", {
+  description: "How long the task that was to be done first has been due"
+})
+
+export const ledgerReadAt = Metric.gauge("mosaic_ledger_read_timestamp_seconds", {
+  description: "When the gauges of certificates and tasks were last read from the database, in Unix time"
+})
+
 export const issuances = Metric.counter("mosaic_issuances_total", {
   description: "Issuances asked for, by the code of their outcome: issued, or that of an error",
   incremental: true

@@ -3,6 +3,7 @@ import { createServer } from "node:http"
 import { ListenFailed } from "@mosaic-federation/domain/ServerErrors"
 import { Effect, Layer, Option } from "effect"
 import { PrometheusMetrics } from "effect/observability"
+import { LedgerGauges } from "./LedgerGauges.ts"
 import { ServerConfig } from "./ServerConfig.ts"
 
 export const layer = Layer.effectDiscard(
@@ -10,12 +11,16 @@ export const layer = Layer.effectDiscard(
     const { metricsListen } = yield* ServerConfig
     if (Option.isNone(metricsListen)) return
     const { host, port } = metricsListen.value
-    const context = yield* Effect.context()
+    const gauges = yield* LedgerGauges
+    const run = Effect.runForkWith(yield* Effect.context())
+    const answer = Effect.andThen(gauges.refresh, PrometheusMetrics.format())
     const server = createServer((request, response) => {
       if (request.method !== "GET" || request.url !== "/metrics") return void response.writeHead(404).end()
-      response
-        .writeHead(200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" })
-        .end(PrometheusMetrics.formatUnsafe(context))
+      run(
+        Effect.map(answer, (text) =>
+          response.writeHead(200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" }).end(text)
+        )
+      )
     })
     yield* Effect.acquireRelease(
       Effect.callback<void, ListenFailed>((resume) => {
