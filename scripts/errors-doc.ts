@@ -11,6 +11,7 @@ import * as Command from "../packages/domain/src/CommandErrors.ts"
 import * as Configuration from "../packages/domain/src/ConfigurationErrors.ts"
 import * as Enrollment from "../packages/domain/src/EnrollmentErrors.ts"
 import { ExitCode } from "../packages/domain/src/ExitCode.ts"
+import * as Gateway from "../packages/domain/src/GatewayErrors.ts"
 import * as Grants from "../packages/domain/src/GrantErrors.ts"
 import { catalogue } from "../packages/domain/src/MosaicError.ts"
 import * as Peer from "../packages/domain/src/PeerErrors.ts"
@@ -57,6 +58,11 @@ const sections: ReadonlyArray<readonly [string, string, object]> = [
     "Server",
     "Found before the request is looked at, whatever it asks for; in `docs/api.md` they are errors of every endpoint.",
     Server
+  ],
+  [
+    "The way to the gateway",
+    "Found by a client: `mosaic` with `--gateway`, or the peer's side. What the gateway itself refuses has an error of its own class, the same as where its database is.",
+    Gateway
   ],
   [
     "Transport",

@@ -5,6 +5,7 @@ import * as Certificates from "./CertificateErrors.ts"
 import * as Command from "./CommandErrors.ts"
 import * as Configuration from "./ConfigurationErrors.ts"
 import * as Enrollment from "./EnrollmentErrors.ts"
+import * as Gateway from "./GatewayErrors.ts"
 import * as Grants from "./GrantErrors.ts"
 import * as Peer from "./PeerErrors.ts"
 import * as Request from "./RequestErrors.ts"
@@ -53,6 +54,7 @@ export const MosaicError = Schema.Union([
   ...Enrollment.EnrollmentError.members,
   ...Peer.PeerError.members,
   ...Server.ServerError.members,
+  ...Gateway.GatewayError.members,
   ...Transport.TransportError.members,
   ...Ca.CaError.members,
   Certificates.CertificateWithheld,

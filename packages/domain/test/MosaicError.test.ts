@@ -83,6 +83,11 @@ SERVER_DRAINING 5 503 true
 IDEMPOTENCY_KEY_REUSED 3 422 false
 LISTEN_FAILED 8 500 false
 SERVER_CERTIFICATE_REFUSED 4 500 false
+GATEWAY_UNREACHABLE 5 503 true
+GATEWAY_UNTRUSTED 5 502 false
+GATEWAY_ANSWER_LOST 5 504 false
+GATEWAY_ANSWER_UNREADABLE 5 502 false
+GATEWAY_ERROR_UNKNOWN 3 502 false
 CA_CONNECTION_REFUSED 5 503 true
 CA_UNREACHABLE 5 503 true
 CA_NAME_NOT_RESOLVED 5 503 true
@@ -161,7 +166,7 @@ const written = (value: unknown): string => {
 }
 
 /** What only programs need: the thread into the CA's log, and what a caller knows because it asked. */
-const forPrograms = new Set(["requestId", "grantId", "revokedAtCa", "phase", "mismatches", "_tag"])
+const forPrograms = new Set(["requestId", "grantId", "revokedAtCa", "phase", "check", "mismatches", "_tag"])
 
 describe("MosaicError", () => {
   it("has every class that a module of errors exports", async () => {

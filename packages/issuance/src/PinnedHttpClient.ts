@@ -1,6 +1,6 @@
 /**
- * One HTTP exchange with the CA over a connection that trusts the pinned roots and nothing else, whatever the process's
- * environment says. Every way in which an exchange can fail has its own error, told by codes and by whether the request
+ * One HTTP exchange, with the CA or with a gateway, over a connection that trusts the pinned roots and nothing else,
+ * whatever the process's environment says. Every way in which an exchange can fail has its own error, told by codes and by whether the request
  * had begun to leave. It never tries again: what may be repeated is the caller's decision (`nothingWasSent`). Statuses
  * other than 3xx are answers, and what they and the JSON mean is left to the caller.
  */
@@ -23,18 +23,26 @@ import {
   type TransportError
 } from "@mosaic-federation/domain/TransportErrors"
 import { NodeHttpClient } from "@effect/platform-node"
-import { Context, Duration, Effect, Layer, Option, type Scope } from "effect"
+import { Context, Duration, Effect, Layer, Option, Redacted, type Scope } from "effect"
 import { HttpBody, HttpClient, HttpClientRequest, type HttpClientResponse } from "effect/http"
 import { Socket } from "node:net"
 import { checkServerIdentity, createSecureContext } from "node:tls"
 import { buildConnector, type Dispatcher, errors } from "undici"
 import { IssuanceConfig } from "./IssuanceConfig.ts"
 
+export interface ClientCertificate {
+  /** Leaf first, then its chain. */
+  readonly fullChainPem: string
+  readonly privateKeyPem: Redacted.Redacted
+}
+
 export interface PinnedHttpClientOptions {
-  /** Scheme, host and port of the CA; https only. */
+  /** Scheme, host and port of the server; https only. */
   readonly baseUrl: URL
-  /** PEM certificates; the CA's TLS certificate must chain to one of them. With none, nothing is trusted. */
+  /** PEM certificates; the server's TLS certificate must chain to one of them. With none, nothing is trusted. */
   readonly rootsPem: ReadonlyArray<string>
+  /** Shown to a server that asks for one. */
+  readonly certificate?: ClientCertificate
   /** DNS, TCP and TLS together; 2 s by default. */
   readonly connectTimeout?: Duration.Duration
   /** The whole exchange, waiting for a free connection and the body included; 10 s by default. */
@@ -46,11 +54,12 @@ export interface PinnedHttpClientOptions {
 }
 
 export interface PinnedRequest {
-  readonly method: "GET" | "POST"
+  readonly method: "GET" | "POST" | "PATCH" | "DELETE"
   /** Begins with a slash; may hold a query. */
   readonly path: string
-  /** Sent as JSON. */
+  /** Sent as JSON, unless it is encoded already. */
   readonly body?: unknown
+  readonly headers?: Readonly<Record<string, string>>
   /** What a 2xx must be: `json` by default. */
   readonly accept?: "json" | "bytes"
   /** Sent as X-Request-Id, which step-ca takes over into its log; left out unless 1 to 128 visible ASCII characters. */
@@ -128,11 +137,15 @@ const connectTimedOut = "MOSAIC_CONNECT_TIMEOUT"
  */
 const pinnedConnector = (
   rootsPem: ReadonlyArray<string>,
+  certificate: ClientCertificate | undefined,
   connectTimeout: Duration.Duration
 ): buildConnector.connector => {
   const connect = buildConnector({
     secureContext: createSecureContext({
       ca: [...rootsPem],
+      ...(certificate === undefined
+        ? undefined
+        : { cert: certificate.fullChainPem, key: Redacted.value(certificate.privateKeyPem) }),
       minVersion: "TLSv1.2",
       maxVersion: "TLSv1.3",
       ciphers,
@@ -288,9 +301,12 @@ const toHttpRequest = (origin: string, request: PinnedRequest) =>
       "user-agent": "mosaic-federation",
       ...(request.requestId !== undefined && visibleAscii.test(request.requestId)
         ? { "x-request-id": request.requestId }
-        : undefined)
+        : undefined),
+      ...request.headers
     },
-    ...(request.body === undefined ? undefined : { body: HttpBody.jsonUnsafe(request.body) })
+    ...(request.body === undefined
+      ? undefined
+      : { body: HttpBody.isHttpBody(request.body) ? request.body : HttpBody.jsonUnsafe(request.body) })
   })
 
 const isSuccess = (status: number) => status >= 200 && status < 300
@@ -315,7 +331,7 @@ const make = Effect.fnUntraced(function* (
   const { origin } = baseUrl
 
   const dispatcher = yield* NodeHttpClient.makeDispatcherOptions({
-    connect: pinnedConnector(rootsPem, connectTimeout),
+    connect: pinnedConnector(rootsPem, options.certificate, connectTimeout),
     connections,
     pipelining: 1,
     allowH2: false,

@@ -8,6 +8,7 @@ import * as Command from "../../src/CommandErrors.ts"
 import * as Configuration from "../../src/ConfigurationErrors.ts"
 import * as Enrollment from "../../src/EnrollmentErrors.ts"
 import { EnrollmentTokenId } from "../../src/EnrollmentTokenId.ts"
+import * as Gateway from "../../src/GatewayErrors.ts"
 import * as Grants from "../../src/GrantErrors.ts"
 import { GrantId } from "../../src/GrantId.ts"
 import type { MosaicError } from "../../src/MosaicError.ts"
@@ -30,6 +31,7 @@ const otherSerial = "71520938465109283746501928374650192837"
 const keySha256 = "5e1f0a77c2b94d3e8a6f51d20c7b9e4f3d8a2c6b1e0f97d5a4c3b2e1f0d9c8b7"
 const otherKeySha256 = "a90b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f708192a3b4c5d6e7f809"
 const origin = "https://ca.example:9000"
+const gatewayUrl = "https://gateway.example:8443"
 const root = "/etc/mosaic/root_ca.crt"
 const expiresAt = DateTime.makeUnsafe("2026-07-01T00:00:00Z")
 const passed = DateTime.makeUnsafe("2026-06-01T12:00:00Z")
@@ -193,6 +195,22 @@ export const errorExamples: ReadonlyArray<MosaicError> = [
     problem: "the CA answered 400: claim sans holds a name that is not one of MOSAIC_GATEWAY_NAMES",
     provisioner: "mosaic-gateway",
     names: "gateway.example",
+    requestId
+  }),
+  new Gateway.GatewayUnreachable({ url: gatewayUrl, reason: "ECONNREFUSED" }),
+  new Gateway.GatewayUntrusted({
+    url: gatewayUrl,
+    check: "issuer",
+    reason: "UNABLE_TO_VERIFY_LEAF_SIGNATURE"
+  }),
+  new Gateway.GatewayAnswerLost({ url: gatewayUrl, reason: "no complete answer within 60000 ms" }),
+  new Gateway.GatewayAnswerUnreadable({ url: gatewayUrl, problem: "200 with a body that is not JSON" }),
+  new Gateway.GatewayErrorUnknown({
+    url: gatewayUrl,
+    status: 409,
+    unknownCode: "GRANT_MOVED",
+    detail: "the grant was moved to another tenant",
+    advice: "ask the gateway of that tenant",
     requestId
   }),
   new Transport.CaConnectionRefused({ origin }),
