@@ -192,7 +192,7 @@ describe("Issuance, refused by what is around it", () => {
       Effect.gen(function* () {
         const ca = yield* StepCaProcess
         const settings = yield* realSettings
-        yield* ca.rename(["127.0.0.1"])
+        yield* ca.reconfigure((config) => ({ ...config, dnsNames: ["127.0.0.1"] }))
         const grant = yield* makeGrant
         const before = yield* signLines
         const caUrl = new URL(`https://localhost:${ca.port}`)
@@ -213,7 +213,7 @@ describe("Issuance, refused by what is around it", () => {
         const ca = yield* StepCaProcess
         const settings = yield* realSettings
         // TLS accepts a wildcard for any name below it, and step-ca takes only the wildcard itself for an audience.
-        yield* ca.rename(["127.0.0.1", "*.mosaic.test"])
+        yield* ca.reconfigure((config) => ({ ...config, dnsNames: ["127.0.0.1", "*.mosaic.test"] }))
         yield* resolving("ca.mosaic.test")
         const grant = yield* makeGrant
         const origin = `https://ca.mosaic.test:${ca.port}`

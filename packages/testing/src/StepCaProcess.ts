@@ -78,6 +78,9 @@ export interface StepCaFacts {
   readonly logPath: string
 }
 
+/** A ca.json, of which only what a test changes is of interest. */
+export type CaConfig = Readonly<Record<string, unknown>>
+
 /** A CA that its owner can stop and start. */
 export interface StepCaShape extends StepCaFacts {
   /** What init.sh said when it set the CA up. */
@@ -90,8 +93,8 @@ export interface StepCaShape extends StepCaFacts {
   /** Ends it as an operator would, and waits until it has ended. */
   readonly stop: Effect.Effect<void>
   readonly kill9: Effect.Effect<void>
-  /** Starts it again with these names, and no others, as its own. */
-  readonly rename: (names: ReadonlyArray<string>) => Effect.Effect<void, StepCaFailed>
+  /** Starts it again with its ca.json changed. */
+  readonly reconfigure: (change: (config: CaConfig) => CaConfig) => Effect.Effect<void, StepCaFailed>
 }
 
 const infra = fileURLToPath(new URL("../../../infra/step-ca", import.meta.url))
@@ -365,11 +368,11 @@ const make = Effect.fn("StepCaProcess.make")(function* (
     start,
     stop: end("SIGTERM"),
     kill9: end("SIGKILL"),
-    rename: Effect.fnUntraced(function* (names: ReadonlyArray<string>) {
+    reconfigure: Effect.fnUntraced(function* (change: (config: CaConfig) => CaConfig) {
       yield* end("SIGTERM")
       const path = join(stepPath, "config", "ca.json")
-      const config = JSON.parse(readFileSync(path, "utf8")) as object
-      writeFileSync(path, JSON.stringify({ ...config, dnsNames: names }), { mode: 0o600 })
+      const config = JSON.parse(readFileSync(path, "utf8")) as CaConfig
+      writeFileSync(path, JSON.stringify(change(config)), { mode: 0o600 })
       yield* start
     })
   }

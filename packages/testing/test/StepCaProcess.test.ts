@@ -91,7 +91,7 @@ describe("StepCaProcess", () => {
   it.live("takes other names", () =>
     Effect.gen(function* () {
       const ca = yield* StepCaProcess.make()
-      yield* ca.rename(["*.localhost"])
+      yield* ca.reconfigure((config) => ({ ...config, dnsNames: ["*.localhost"] }))
       assert.strictEqual(yield* ask(ca, "/health"), "ERR_TLS_CERT_ALTNAME_INVALID")
     })
   )
