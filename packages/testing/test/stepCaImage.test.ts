@@ -76,7 +76,7 @@ describe("infra/step-ca/Dockerfile", () => {
     for (const source of copies.flatMap(({ sources }) => sources)) statSync(join(infra, source))
     assert.deepStrictEqual(
       copies.flatMap(({ sources }) => sources),
-      ["init.sh", "healthcheck.sh", "templates"]
+      ["init.sh", "healthcheck.sh", "backup.sh", "restore.sh", "templates"]
     )
     assert.deepStrictEqual(readdirSync(join(infra, "templates")), ["federation.tpl", "gateway.tpl"])
   })
