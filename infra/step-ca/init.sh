@@ -228,11 +228,6 @@ check_address() {
   esac
 }
 
-# /dev/null stands for "none is given": a compose file cannot leave out a secret that it declares.
-if [ -c "${STEP_CA_PASSWORD_FILE:-}" ]; then unset STEP_CA_PASSWORD_FILE; fi
-if [ -c "${STEP_CA_PROVISIONER_PASSWORD_FILE:-}" ]; then unset STEP_CA_PROVISIONER_PASSWORD_FILE; fi
-if [ -c "${MOSAIC_GATEWAY_PROVISIONER_PASSWORD_FILE:-}" ]; then unset MOSAIC_GATEWAY_PROVISIONER_PASSWORD_FILE; fi
-
 # step takes a file of blanks for no password, and would make one up that nobody knows.
 check_password_file() {
   if [ ! -f "$2" ] || [ ! -r "$2" ]; then die "$1=$2 is not a readable file: write the password into it (0600) or unset $1"; fi

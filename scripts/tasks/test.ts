@@ -2,7 +2,12 @@
 import { spawn } from "node:child_process"
 import { join, relative } from "node:path"
 import { Effect } from "effect"
-import { debianRoot, debianRootObstacle } from "../../packages/testing/src/DebianRoot.ts"
+import { debianRoot } from "../../packages/testing/src/DebianRoot.ts"
+import {
+  describeFederatedSource,
+  federatedSources,
+  howToGetFederatedParts
+} from "../../packages/testing/src/FederatedSource.ts"
 import { CurrentProgress, stderrProgress } from "../../packages/testing/src/Progress.ts"
 import { describeTool, stepTools } from "../../packages/testing/src/StepTools.ts"
 import { bundle } from "../bundle.ts"
@@ -19,12 +24,27 @@ const projects = (args: ReadonlyArray<string>) =>
     return given === undefined ? [] : [given]
   })
 
+/** Says where PostgreSQL 17 and Valkey 8 come from, and builds what is built once. */
+const federatedParts = Effect.gen(function* () {
+  const [best] = federatedSources("data").usable
+  if (best !== undefined) progress.say(`PostgreSQL 17 and Valkey 8: ${describeFederatedSource(best)}`)
+  if (federatedSources("native").usable.length > 0) yield* debianRoot
+  for (const [need, which] of [
+    ["data", "of the federated tier"],
+    ["control", "that stop PostgreSQL or Valkey"],
+    ["native", "that run scripts beside PostgreSQL or Valkey"]
+  ] as const) {
+    const { obstacles, usable } = federatedSources(need)
+    if (usable.length > 0) continue
+    progress.say(`tests ${which} are skipped: ${obstacles} (${howToGetFederatedParts(need)})`)
+    return
+  }
+})
+
 const prepare = Effect.gen(function* () {
   const tools = yield* stepTools()
   for (const tool of [tools.stepCa, tools.step, tools.jq]) progress.say(describeTool(tool))
-  const obstacle = debianRootObstacle()
-  if (obstacle === undefined) yield* debianRoot
-  else progress.say(`tests of the federated tier are skipped: ${obstacle}`)
+  yield* federatedParts
   const { built, path } = yield* Effect.promise(bundle)
   progress.say(`mosaic ${built ? "built" : "up to date"}: ${relative(root, path)}`)
 }).pipe(Effect.provideService(CurrentProgress, progress))

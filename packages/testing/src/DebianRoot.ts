@@ -24,7 +24,7 @@ export class DebianRootMissing extends Schema.TaggedError<DebianRootMissing>()("
   }
 }
 
-const rootDirectory = () => join(cacheHome(), `debian-${suite}`)
+export const debianRootDirectory = () => join(cacheHome(), `debian-${suite}`)
 
 const onPath = (program: string) =>
   [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin", "/sbin"].some((directory) => {
@@ -40,7 +40,7 @@ const onPath = (program: string) =>
 export const debianRootObstacle = (): string | undefined => {
   if (process.platform !== "linux") return "this is not Linux"
   if (process.getuid?.() !== 0) return "only root can enter a Debian root"
-  if (existsSync(join(rootDirectory(), marker))) return undefined
+  if (existsSync(join(debianRootDirectory(), marker))) return undefined
   return onPath("debootstrap") ? undefined : "debootstrap is not installed: apt-get install debootstrap"
 }
 
@@ -96,7 +96,7 @@ const build = Effect.fnUntraced(function* (directory: string) {
 export const debianRoot: Effect.Effect<string, DebianRootMissing> = Effect.gen(function* () {
   const reason = debianRootObstacle()
   if (reason !== undefined) return yield* new DebianRootMissing({ reason })
-  const directory = rootDirectory()
+  const directory = debianRootDirectory()
   const isThere = () => existsSync(join(directory, marker))
   if (isThere()) return directory
   mkdirSync(cacheHome(), { recursive: true })

@@ -1,368 +1,102 @@
 /**
- * PostgreSQL 17 with pgvector and Valkey 8 for one test file, from the Debian root. Each start has ports, data and
- * passwords of its own, and none outlives the test.
+ * PostgreSQL 17 with pgvector and Valkey 8 for one test, of whichever source this machine has (`FederatedSource`): the
+ * compose stack, a Debian root, or servers that the environment names. None outlives the test.
  */
-import { randomBytes } from "node:crypto"
-import { chownSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { basename, join } from "node:path"
-import { Context, Effect, Layer, Redacted, Schema, type Scope } from "effect"
-import { debianRoot, type DebianRootMissing } from "./DebianRoot.ts"
-import { freePort } from "./internal/freePort.ts"
-import { pause } from "./internal/pause.ts"
-import { runCommand } from "./internal/runCommand.ts"
-import { supervise, type Supervised } from "./internal/supervised.ts"
-import type { ServerIdentity } from "./TestPki.ts"
+import { Context, Effect, Layer, type Scope } from "effect"
+import type { DebianRootMissing } from "./DebianRoot.ts"
+import {
+  type FederatedNeed,
+  FederatedPartsMissing,
+  type FederatedSource,
+  federatedSources,
+  howToGetFederatedParts
+} from "./FederatedSource.ts"
+import type {
+  DataPostgres,
+  DataValkey,
+  FederatedOptions,
+  FederatedPartFailed,
+  FederatedPostgres,
+  FederatedValkey,
+  NativePostgres,
+  NativeValkey
+} from "./FederatedServer.ts"
+import { composePostgres, composeValkey } from "./internal/composeParts.ts"
+import { debianPostgres, debianValkey } from "./internal/debianParts.ts"
+import { givenPostgres, givenValkey } from "./internal/givenParts.ts"
+import { CurrentProgress } from "./Progress.ts"
+type Failure = DebianRootMissing | FederatedPartFailed | FederatedPartsMissing
 
-export interface FederatedOptions {
-  /** With it, both servers speak TLS with this certificate: `sslmode=verify-full`, `rediss://`. */
-  readonly tls?: ServerIdentity
-  /** A database without the extension, as before the first boot of the stack. */
-  readonly withoutVector?: boolean
-  /** Random ones by default. */
-  readonly passwords?: { readonly postgres: Redacted.Redacted; readonly valkey: Redacted.Redacted }
-}
+type Making<A> = Effect.Effect<A, Failure, Scope.Scope>
 
-export interface FederatedServer {
-  readonly host: string
-  readonly port: number
-  readonly password: Redacted.Redacted
-  /** `postgresql:` or, for Valkey, `redis:`, `rediss:` with TLS. */
-  readonly url: Redacted.Redacted
-  readonly pid: () => number | undefined
-  readonly start: Effect.Effect<void>
-  /** As an operator stops it: connections are closed, the data is safe. */
-  readonly stop: Effect.Effect<void>
-  readonly kill9: Effect.Effect<void>
-  readonly logPath: string
-  /** Runs a script beside the server, as its image would, and whatever comes of it. */
-  readonly script: (path: string, env?: Readonly<Record<string, string>>) => Effect.Effect<ScriptEnded>
-}
-
-export interface ScriptEnded {
-  readonly code: number | null
-  readonly output: string
-}
-
-export interface FederatedPostgres extends FederatedServer {
-  /** What psql prints, rows without decoration; a failing statement is a defect. */
-  readonly exec: (sql: string) => Effect.Effect<string>
-}
-
-export interface FederatedValkey extends FederatedServer {
-  /** What valkey-cli prints. */
-  readonly command: (...words: ReadonlyArray<string>) => Effect.Effect<string>
-}
-
-export class FederatedPartFailed extends Schema.TaggedError<FederatedPartFailed>()("FederatedPartFailed", {
-  doing: Schema.String,
-  output: Schema.String
-}) {
-  override get message() {
-    return `${this.doing} failed:\n${this.output}`
-  }
-}
-
-const host = "127.0.0.1"
-const user = "mosaic"
-const bin = "/usr/lib/postgresql/17/bin"
-
-/** A folder of the root for one start, as the programs inside see it (`inside`) and as we do (`outside`). */
-interface Folder {
-  readonly inside: string
-  readonly outside: string
-}
-
-const idIn = (root: string, name: string): number => {
-  const line = readFileSync(join(root, "etc/passwd"), "utf8")
-    .split("\n")
-    .find((one) => one.startsWith(`${name}:`))
-  const id = Number(line?.split(":")[2])
-  if (Number.isNaN(id)) throw new Error(`${root}/etc/passwd has no user ${name}`)
-  return id
-}
-
-const makeFolder = (root: string, owner: string) =>
-  Effect.acquireRelease(
-    Effect.sync((): Folder => {
-      const inside = `/srv/mosaic-${randomBytes(6).toString("hex")}`
-      const outside = join(root, inside)
-      mkdirSync(outside, { recursive: true, mode: 0o700 })
-      const id = idIn(root, owner)
-      chownSync(outside, id, id)
-      return { inside, outside }
-    }),
-    ({ outside }) => Effect.sync(() => rmSync(outside, { recursive: true, force: true }))
+/** From the first of the sources that can be used; where its servers do not start, from the next. */
+const fromBest = <A>(
+  need: FederatedNeed,
+  makers: Readonly<Partial<Record<FederatedSource, Making<A>>>>
+): Making<A> => {
+  const { obstacles, usable } = federatedSources(need)
+  const missing: Making<A> = Effect.fail(
+    new FederatedPartsMissing({ reason: obstacles, remedy: howToGetFederatedParts(need) })
   )
-
-const write = (folder: Folder, name: string, content: string, id: number) => {
-  const path = join(folder.outside, name)
-  writeFileSync(path, content, { mode: 0o600 })
-  chownSync(path, id, id)
-  return `${folder.inside}/${name}`
-}
-
-const environment = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C.UTF-8", HOME: "/tmp" }
-
-const execute = (
-  root: string,
-  as: string,
-  words: ReadonlyArray<string>,
-  env: Readonly<Record<string, string>> = {}
-) =>
-  runCommand({
-    file: "chroot",
-    args: [`--userspec=${as}:${as}`, root, ...words],
-    env: { ...environment, ...env },
-    cwd: "/",
-    timeoutMillis: 30_000
-  })
-
-const inRoot = (
-  root: string,
-  as: string,
-  words: ReadonlyArray<string>,
-  env: Readonly<Record<string, string>> = {}
-) =>
-  Effect.gen(function* () {
-    const ended = yield* execute(root, as, words, env)
-    if (ended.code === 0) return ended.stdout.trimEnd()
-    return yield* new FederatedPartFailed({
-      doing: words.join(" "),
-      output: `${ended.stdout}${ended.stderr}`.trim()
-    })
-  })
-
-const patienceMillis = 20_000
-
-/** One server that can be stopped and started again on its port. */
-const makeServer = Effect.fnUntraced(function* (
-  root: string,
-  as: string,
-  words: ReadonlyArray<string>,
-  folder: Folder,
-  ready: Effect.Effect<unknown, FederatedPartFailed>,
-  stopSignal: "SIGINT" | "SIGTERM"
-) {
-  const logPath = join(folder.outside, "log")
-  let running: Supervised | undefined
-  const start = Effect.gen(function* () {
-    const until = Date.now() + patienceMillis
-    for (;;) {
-      if (running === undefined || !running.isRunning()) {
-        // After a kill -9 the shared memory of the dead server may be in use for a moment longer.
-        running = yield* supervise({
-          file: "chroot",
-          args: [`--userspec=${as}:${as}`, root, ...words],
-          env: environment,
-          cwd: "/",
-          logPath
+  return usable.reduceRight<Making<A>>((next, source, index) => {
+    const making = makers[source]
+    if (making === undefined) return next
+    if (index === usable.length - 1) return making
+    return making.pipe(
+      Effect.catch((error) =>
+        CurrentProgress.use(({ say }) => {
+          say(`${source}: ${error.message}`)
+          return next
         })
-      }
-      if ((yield* Effect.result(ready))._tag === "Success") return
-      if (Date.now() > until) {
-        const output = readFileSync(logPath, "utf8").split("\n").slice(-20).join("\n")
-        return yield* Effect.die(new FederatedPartFailed({ doing: words.join(" "), output }))
-      }
-      yield* pause(50)
-    }
-  })
-  const end = (signal: "SIGINT" | "SIGTERM" | "SIGKILL") =>
-    Effect.suspend(() => running?.end(signal) ?? Effect.void)
-  yield* Effect.addFinalizer(() => end("SIGKILL"))
-  yield* start
-  return {
-    logPath,
-    start,
-    stop: end(stopSignal),
-    kill9: end("SIGKILL"),
-    pid: () => (running?.isRunning() === true ? running.pid : undefined)
-  }
-})
-
-const runScript =
-  (root: string, as: string, folder: Folder) =>
-  (path: string, env: Readonly<Record<string, string>> = {}): Effect.Effect<ScriptEnded> =>
-    Effect.suspend(() => {
-      const inside = write(folder, basename(path), readFileSync(path, "utf8"), idIn(root, as))
-      return Effect.map(execute(root, as, ["sh", inside], env), ({ code, stderr, stdout }) => ({
-        code,
-        output: `${stdout}${stderr}`.trim()
-      }))
-    })
-
-const secret = () => Redacted.make(randomBytes(18).toString("base64url"))
-
-const makePostgres = Effect.fnUntraced(function* (root: string, options: FederatedOptions) {
-  const folder = yield* makeFolder(root, "postgres")
-  const id = idIn(root, "postgres")
-  const password = options.passwords?.postgres ?? secret()
-  const port = yield* freePort
-  const data = `${folder.inside}/data`
-  const passwordFile = write(folder, "password", Redacted.value(password), id)
-  yield* inRoot(root, "postgres", [
-    `${bin}/initdb`,
-    `--username=${user}`,
-    `--pwfile=${passwordFile}`,
-    "--auth=scram-sha-256",
-    "--encoding=UTF8",
-    "--no-sync",
-    "-D",
-    data
-  ])
-  const tls =
-    options.tls === undefined
-      ? []
-      : [
-          "-c",
-          "ssl=on",
-          "-c",
-          `ssl_cert_file=${write(folder, "server.crt", options.tls.cert, id)}`,
-          "-c",
-          `ssl_key_file=${write(folder, "server.key", options.tls.key, id)}`
-        ]
-  const env = { PGPASSWORD: Redacted.value(password), PGCONNECT_TIMEOUT: "5" }
-  const psql = (database: string, sql: string) =>
-    inRoot(
-      root,
-      "postgres",
-      [
-        "psql",
-        "-h",
-        host,
-        "-p",
-        String(port),
-        "-U",
-        user,
-        "-d",
-        database,
-        "-qAtX",
-        "-v",
-        "ON_ERROR_STOP=1",
-        "-c",
-        sql
-      ],
-      env
+      )
     )
-  const server = yield* makeServer(
-    root,
-    "postgres",
-    [
-      `${bin}/postgres`,
-      "-D",
-      data,
-      "-p",
-      String(port),
-      "-c",
-      `listen_addresses=${host}`,
-      "-c",
-      "unix_socket_directories=",
-      ...tls
-    ],
-    folder,
-    psql("postgres", "select 1"),
-    "SIGINT"
-  )
-  yield* psql("postgres", `create database ${user}`)
-  if (options.withoutVector !== true) yield* psql(user, "create extension vector")
-  const query = options.tls === undefined ? "" : "?sslmode=verify-full"
-  return {
-    ...server,
-    host,
-    port,
-    password,
-    url: Redacted.make(
-      `postgresql://${user}:${Redacted.value(password)}@${options.tls === undefined ? host : "localhost"}:${port}/${user}${query}`
-    ),
-    script: runScript(root, "postgres", folder),
-    exec: (sql) => Effect.orDie(psql(user, sql))
-  } satisfies FederatedPostgres
-})
+  }, missing)
+}
 
-const makeValkey = Effect.fnUntraced(function* (root: string, options: FederatedOptions) {
-  const folder = yield* makeFolder(root, "valkey")
-  const id = idIn(root, "valkey")
-  const password = options.passwords?.valkey ?? secret()
-  const port = yield* freePort
-  const tls =
-    options.tls === undefined
-      ? [`port ${port}`]
-      : [
-          "port 0",
-          `tls-port ${port}`,
-          `tls-cert-file ${write(folder, "server.crt", options.tls.cert, id)}`,
-          `tls-key-file ${write(folder, "server.key", options.tls.key, id)}`,
-          `tls-ca-cert-file ${write(folder, "ca.crt", options.tls.cert, id)}`,
-          "tls-auth-clients no"
-        ]
-  const settings = [
-    `bind ${host}`,
-    `requirepass ${Redacted.value(password)}`,
-    "appendonly yes",
-    `dir ${folder.inside}`,
-    ...tls
-  ]
-  const config = write(folder, "valkey.conf", `${settings.join("\n")}\n`, id)
-  const cli = (...words: ReadonlyArray<string>) =>
-    inRoot(
-      root,
-      "valkey",
-      [
-        "valkey-cli",
-        "-h",
-        host,
-        "-p",
-        String(port),
-        ...(options.tls === undefined ? [] : ["--tls", "--insecure"]),
-        ...words
-      ],
-      { VALKEYCLI_AUTH: Redacted.value(password), REDISCLI_AUTH: Redacted.value(password) }
-    )
-  const ready = Effect.filterOrFail(
-    cli("ping"),
-    (answer) => answer === "PONG",
-    (output) => new FederatedPartFailed({ doing: "valkey-cli ping", output })
-  )
-  const server = yield* makeServer(
-    root,
-    "valkey",
-    ["/usr/bin/valkey-server", config],
-    folder,
-    ready,
-    "SIGTERM"
-  )
-  const scheme = options.tls === undefined ? "redis" : "rediss"
-  return {
-    ...server,
-    host,
-    port,
-    password,
-    url: Redacted.make(
-      `${scheme}://:${Redacted.value(password)}@${options.tls === undefined ? host : "localhost"}:${port}`
-    ),
-    script: runScript(root, "valkey", folder),
-    command: (...words) => Effect.orDie(cli(...words))
-  } satisfies FederatedValkey
-})
+const both = <P, V>(postgres: Making<P>, valkey: Making<V>) =>
+  Effect.all({ postgres, valkey }, { concurrency: "unbounded" })
 
 export interface FederatedPartsShape {
   readonly postgres: FederatedPostgres
   readonly valkey: FederatedValkey
 }
 
-const make = (
+/** The compose stack speaks no TLS of its own. */
+const needOf = ({ tls }: FederatedOptions): FederatedNeed => (tls === undefined ? "control" : "native")
+
+const postgres = (options: FederatedOptions = {}): Making<FederatedPostgres> =>
+  fromBest(needOf(options), { compose: composePostgres(options), debian: debianPostgres(options) })
+
+const valkey = (options: FederatedOptions = {}): Making<FederatedValkey> =>
+  fromBest(needOf(options), { compose: composeValkey(options), debian: debianValkey(options) })
+
+const make = (options: FederatedOptions = {}): Making<FederatedPartsShape> =>
+  both(postgres(options), valkey(options))
+
+const data: Making<{ readonly postgres: DataPostgres; readonly valkey: DataValkey }> = both(
+  fromBest<DataPostgres>("data", {
+    compose: composePostgres({}),
+    debian: debianPostgres({}),
+    urls: givenPostgres
+  }),
+  fromBest<DataValkey>("data", { compose: composeValkey({}), debian: debianValkey({}), urls: givenValkey })
+)
+
+const native = (
   options: FederatedOptions = {}
-): Effect.Effect<FederatedPartsShape, DebianRootMissing | FederatedPartFailed, Scope.Scope> =>
-  Effect.gen(function* () {
-    const root = yield* debianRoot
-    const [postgres, valkey] = yield* Effect.all([makePostgres(root, options), makeValkey(root, options)], {
-      concurrency: "unbounded"
-    })
-    return { postgres, valkey }
-  })
+): Making<{ readonly postgres: NativePostgres; readonly valkey: NativeValkey }> =>
+  both(debianPostgres(options), debianValkey(options))
 
 export class FederatedParts extends Context.Service<FederatedParts, FederatedPartsShape>()(
   "@mosaic-federation/testing/FederatedParts"
 ) {
+  /** For tests that stop, kill and start them: `federated(..., "control")`. */
   static readonly make = make
   static readonly layer = (options: FederatedOptions = {}) => Layer.effect(FederatedParts, make(options))
+  static readonly postgres = postgres
+  static readonly valkey = valkey
+  /** For tests that read and write, on servers that may be others' as well: `federated(..., "data")`. */
+  static readonly data = data
+  /** For tests that run scripts beside them: `federated(..., "native")`. */
+  static readonly native = native
 }

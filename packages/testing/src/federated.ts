@@ -3,20 +3,15 @@
  * as skipped with what to do, and fail where `MOSAIC_TEST_FEDERATED=required` says that this machine must have them.
  */
 import { describe } from "@effect/vitest"
-import { debianRootObstacle } from "./DebianRoot.ts"
-
-const howTo = "as root on Debian: apt-get install debootstrap; npm test builds the rest"
-
-const obstacle = debianRootObstacle()
+import { type FederatedNeed, federatedSources, howToGetFederatedParts } from "./FederatedSource.ts"
 
 const isRequired = process.env["MOSAIC_TEST_FEDERATED"] === "required"
 
-// oxlint-disable-next-line vitest/no-disabled-tests, vitest/valid-title, vitest/valid-describe-callback -- not a suite yet
-const suite = describe.skipIf(obstacle !== undefined && !isRequired)
-
 /** As `describe`. Where the parts are required and missing, the first test that makes them says why. */
-export const federated = (name: string, tests: () => void): void => {
-  const title = obstacle === undefined || isRequired ? name : `${name}: skipped, ${obstacle} (${howTo})`
-  // oxlint-disable-next-line vitest/valid-title, vitest/valid-describe-callback -- both are the caller's
-  suite(title, tests)
+export const federated = (name: string, tests: () => void, need: FederatedNeed = "control"): void => {
+  const { obstacles, usable } = federatedSources(need)
+  const skips = usable.length === 0 && !isRequired
+  const title = skips ? `${name}: skipped, ${obstacles} (${howToGetFederatedParts(need)})` : name
+  // oxlint-disable-next-line vitest/no-disabled-tests, vitest/valid-title, vitest/valid-describe-callback -- both are the caller's
+  describe.skipIf(skips)(title, tests)
 }

@@ -3,7 +3,7 @@
  * servers, in a Debian root instead of their images. There is no container engine in these tests.
  */
 import { spawnSync } from "node:child_process"
-import { existsSync, readFileSync, statSync } from "node:fs"
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { createRequire } from "node:module"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -15,6 +15,8 @@ import { FederatedParts } from "../src/FederatedParts.ts"
 import { federated } from "../src/federated.ts"
 import { pause } from "../src/internal/pause.ts"
 import { runCommand } from "../src/internal/runCommand.ts"
+import { stepTools } from "../src/StepTools.ts"
+import { infra, openKey, temporary } from "./support/initScript.ts"
 
 const root = fileURLToPath(new URL("../../../", import.meta.url))
 const resolveModule = createRequire(import.meta.url).resolve
@@ -26,6 +28,7 @@ interface Service {
   readonly mem_limit: string
   readonly environment?: Readonly<Record<string, string>>
   readonly command?: ReadonlyArray<string>
+  readonly entrypoint?: ReadonlyArray<string>
   readonly ports: ReadonlyArray<string>
   readonly volumes: ReadonlyArray<string>
   readonly secrets?: ReadonlyArray<string>
@@ -139,6 +142,48 @@ describe("docker-compose.federated.yml", () => {
     assert.strictEqual(given.secrets["step_ca_password"]?.file, "./ca-password")
   })
 
+  it.live("starts step-ca with the passwords that are given, and with generated ones where none is", () =>
+    Effect.gen(function* () {
+      const [shell = "", flags = "", script = ""] = serviceOf("step-ca").entrypoint ?? []
+      const directory = yield* temporary
+      const given = join(directory, "given")
+      writeFileSync(given, "correct horse battery staple\n", { mode: 0o600 })
+      const { jq, step, stepCa } = yield* stepTools()
+      const start = (stepPath: string, provisionerPassword: string) =>
+        runCommand({
+          file: shell,
+          // A dollar sign is two in a compose file.
+          args: [
+            flags,
+            script.replaceAll("$$", "$").replace("/opt/mosaic-federation/init.sh", `${infra}/init.sh init`)
+          ],
+          env: {
+            PATH: process.env["PATH"] ?? "",
+            HOME: directory,
+            STEPPATH: stepPath,
+            STEP_CA_BIN: stepCa.path,
+            STEP_BIN: step.path,
+            JQ_BIN: jq.path,
+            STEP_CA_PASSWORD_FILE: "/dev/null",
+            STEP_CA_PROVISIONER_PASSWORD_FILE: provisionerPassword,
+            MOSAIC_GATEWAY_PROVISIONER_PASSWORD_FILE: "/dev/null"
+          }
+        })
+      for (const [stepPath, secret] of [
+        [join(directory, "one"), "/dev/null"],
+        [join(directory, "two"), given]
+      ] as const) {
+        const { code, stderr } = yield* start(stepPath, secret)
+        assert.strictEqual(code, 0, stderr)
+        const generated = join(stepPath, "gateway", "provisioner_password")
+        assert.strictEqual(existsSync(generated), secret === "/dev/null")
+        const password = readFileSync(secret === given ? given : generated, "utf8").trim()
+        assert.isAtLeast(password.length, secret === given ? 1 : 43)
+        yield* openKey(join(stepPath, "gateway", "provisioner_key.jwe"), password)
+      }
+    })
+  )
+
   it("resolves with docker-compose where there is one", (context) => {
     if (spawnSync("docker-compose", ["version"]).status !== 0) {
       return context.skip("no docker-compose on PATH: apt-get install docker-compose")
@@ -177,82 +222,90 @@ describe("docker-compose.federated.yml", () => {
   })
 })
 
-federated("docker-compose.federated.yml, postgres-federated", () => {
-  it.live("has the extension after its first boot, and a health check that means it", () =>
-    Effect.gen(function* () {
-      const service = serviceOf("postgres-federated")
-      const { postgres } = yield* FederatedParts.make({ withoutVector: true })
-      const check = healthScript(service)
-      const env = { PGPORT: String(postgres.port), POSTGRES_PASSWORD: Redacted.value(postgres.password) }
-      const before = yield* postgres.script(check, env)
-      assert.notStrictEqual(before.code, 0)
-      assert.include(before.output, 'type "vector" does not exist')
+federated(
+  "docker-compose.federated.yml, postgres-federated",
+  () => {
+    it.live("has the extension after its first boot, and a health check that means it", () =>
+      Effect.gen(function* () {
+        const service = serviceOf("postgres-federated")
+        const { postgres } = yield* FederatedParts.native({ withoutVector: true })
+        const check = healthScript(service)
+        const env = { PGPORT: String(postgres.port), POSTGRES_PASSWORD: Redacted.value(postgres.password) }
+        const before = yield* postgres.script(check, env)
+        assert.notStrictEqual(before.code, 0)
+        assert.include(before.output, 'type "vector" does not exist')
 
-      const init = join(mounted(service, "/docker-entrypoint-initdb.d"), "10-vector.sql")
-      yield* postgres.exec(readFileSync(init, "utf8"))
-      assert.deepStrictEqual(yield* postgres.script(check, env), { code: 0, output: "" })
+        const init = join(mounted(service, "/docker-entrypoint-initdb.d"), "10-vector.sql")
+        yield* postgres.exec(readFileSync(init, "utf8"))
+        assert.deepStrictEqual(yield* postgres.script(check, env), { code: 0, output: "" })
 
-      const wrong = yield* postgres.script(check, { ...env, POSTGRES_PASSWORD: "wrong" })
-      assert.include(wrong.output, "password authentication failed")
-      yield* postgres
-        .exec("alter system set default_transaction_read_only = on; select pg_reload_conf()")
-        .pipe(Effect.catchCause(() => Effect.void))
-      yield* postgres.exec("alter database mosaic set default_transaction_read_only = on")
-      const readOnly = yield* postgres.script(check, env)
-      assert.notStrictEqual(readOnly.code, 0)
-      assert.include(readOnly.output, "read-only")
-      yield* postgres.stop
-      const stopped = yield* postgres.script(check, env)
-      assert.include(stopped.output, "Connection refused")
-    })
-  )
-})
+        const wrong = yield* postgres.script(check, { ...env, POSTGRES_PASSWORD: "wrong" })
+        assert.include(wrong.output, "password authentication failed")
+        yield* postgres
+          .exec("alter system set default_transaction_read_only = on; select pg_reload_conf()")
+          .pipe(Effect.catchCause(() => Effect.void))
+        yield* postgres.exec("alter database mosaic set default_transaction_read_only = on")
+        const readOnly = yield* postgres.script(check, env)
+        assert.notStrictEqual(readOnly.code, 0)
+        assert.include(readOnly.output, "read-only")
+        yield* postgres.stop
+        const stopped = yield* postgres.script(check, env)
+        assert.include(stopped.output, "Connection refused")
+      })
+    )
+  },
+  "native"
+)
 
-federated("docker-compose.federated.yml, valkey-federated", () => {
-  it.live("starts with persistence, and with a password where one is set", () =>
-    Effect.gen(function* () {
-      const service = serviceOf("valkey-federated")
-      const { valkey } = yield* FederatedParts.make()
-      const check = healthScript(service)
-      const start = mounted(service, service.command?.[1] ?? "")
-      const env = { VALKEY_PORT: String(valkey.port), VALKEY_PASSWORD: Redacted.value(valkey.password) }
-      assert.deepStrictEqual(yield* valkey.script(check, env), { code: 0, output: "" })
-      assert.notStrictEqual((yield* valkey.script(check, { VALKEY_PORT: env.VALKEY_PORT })).code, 0)
-      assert.notStrictEqual((yield* valkey.script(check, { ...env, VALKEY_PASSWORD: "wrong" })).code, 0)
-      yield* valkey.command("config", "set", "appendonly", "no")
-      const unsafe = yield* valkey.script(check, env)
-      assert.include(unsafe.output, "the append-only file is off or cannot be written")
+federated(
+  "docker-compose.federated.yml, valkey-federated",
+  () => {
+    it.live("starts with persistence, and with a password where one is set", () =>
+      Effect.gen(function* () {
+        const service = serviceOf("valkey-federated")
+        const { valkey } = yield* FederatedParts.native()
+        const check = healthScript(service)
+        const start = mounted(service, service.command?.[1] ?? "")
+        const env = { VALKEY_PORT: String(valkey.port), VALKEY_PASSWORD: Redacted.value(valkey.password) }
+        assert.deepStrictEqual(yield* valkey.script(check, env), { code: 0, output: "" })
+        assert.notStrictEqual((yield* valkey.script(check, { VALKEY_PORT: env.VALKEY_PORT })).code, 0)
+        assert.notStrictEqual((yield* valkey.script(check, { ...env, VALKEY_PASSWORD: "wrong" })).code, 0)
+        yield* valkey.command("config", "set", "appendonly", "no")
+        const unsafe = yield* valkey.script(check, env)
+        assert.include(unsafe.output, "the append-only file is off or cannot be written")
 
-      // The start script in place of the server, with and without a password. The engine's SIGTERM reaches its process
-      // alone, so the server must have taken its place.
-      yield* valkey.stop
-      for (const password of ["", "0123456789abcdef"]) {
-        const inside = {
-          VALKEY_PORT: env.VALKEY_PORT,
-          VALKEY_BIND: "127.0.0.1",
-          VALKEY_DIR: "/tmp",
-          VALKEY_PASSWORD: password
+        // The start script in place of the server, with and without a password. The engine's SIGTERM reaches its process
+        // alone, so the server must have taken its place.
+        yield* valkey.stop
+        for (const password of ["", "0123456789abcdef"]) {
+          const inside = {
+            VALKEY_PORT: env.VALKEY_PORT,
+            VALKEY_BIND: "127.0.0.1",
+            VALKEY_DIR: "/tmp",
+            VALKEY_PASSWORD: password
+          }
+          const running = yield* Effect.forkChild(valkey.script(start, inside))
+          const healthy = valkey.script(check, inside)
+          let last = yield* healthy
+          for (
+            const until = Date.now() + 10_000;
+            last.code !== 0 && Date.now() < until;
+            last = yield* healthy
+          ) {
+            yield* pause(50)
+          }
+          assert.deepStrictEqual(last, { code: 0, output: "" })
+          const titles = yield* runCommand({ file: "ps", args: ["-eo", "args"] })
+          assert.notInclude(titles.stdout, "0123456789abcdef")
+          const words = password === "" ? [] : ["-a", password, "--no-auth-warning"]
+          yield* valkey.command(...words, "shutdown", "nosave").pipe(Effect.catchCause(() => Effect.void))
+          assert.strictEqual((yield* Fiber.join(running).pipe(Effect.timeout("10 seconds"))).code, 0)
         }
-        const running = yield* Effect.forkChild(valkey.script(start, inside))
-        const healthy = valkey.script(check, inside)
-        let last = yield* healthy
-        for (
-          const until = Date.now() + 10_000;
-          last.code !== 0 && Date.now() < until;
-          last = yield* healthy
-        ) {
-          yield* pause(50)
-        }
-        assert.deepStrictEqual(last, { code: 0, output: "" })
-        const titles = yield* runCommand({ file: "ps", args: ["-eo", "args"] })
-        assert.notInclude(titles.stdout, "0123456789abcdef")
-        const words = password === "" ? [] : ["-a", password, "--no-auth-warning"]
-        yield* valkey.command(...words, "shutdown", "nosave").pipe(Effect.catchCause(() => Effect.void))
-        assert.strictEqual((yield* Fiber.join(running).pipe(Effect.timeout("10 seconds"))).code, 0)
-      }
-      const refused = yield* valkey.script(start, { VALKEY_PASSWORD: 'two\nlines "' })
-      assert.strictEqual(refused.code, 1)
-      assert.include(refused.output, "openssl rand -hex 32")
-    })
-  )
-})
+        const refused = yield* valkey.script(start, { VALKEY_PASSWORD: 'two\nlines "' })
+        assert.strictEqual(refused.code, 1)
+        assert.include(refused.output, "openssl rand -hex 32")
+      })
+    )
+  },
+  "native"
+)
