@@ -3,11 +3,14 @@
  * on standard error, or one document on standard output with `--json`. The framework's own output waits until it is
  * clear that it is asked for.
  */
+import { randomUUID } from "node:crypto"
+import { userInfo } from "node:os"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { InternalError, UsageInvalid } from "@mosaic-federation/domain/CommandErrors"
 import { ConfigInvalid } from "@mosaic-federation/domain/ConfigurationErrors"
+import { CurrentRequest } from "@mosaic-federation/domain/CurrentRequest"
 import { isMosaicError, type MosaicError } from "@mosaic-federation/domain/MosaicError"
-import { Cause, Console, Effect, Layer, Logger, type LogLevel, References } from "effect"
+import { Cause, Console, Effect, Layer, Logger, type LogLevel, References, Result } from "effect"
 import * as CliConfig from "effect/cli/CliConfig"
 import * as CliError from "effect/cli/CliError"
 import * as Command from "effect/cli/Command"
@@ -33,6 +36,12 @@ const logLevelOf = (text: string | undefined): LogLevel.LogLevel | undefined =>
   text === undefined || text === "" ? "Warn" : logLevels[text.toLowerCase()]
 
 const builtIns = [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions, GlobalFlag.LogLevel]
+
+/** Who is on record for what a command does: the user of the system, by number where it has no name. */
+const requester = (): string => {
+  const user = Result.getOrUndefined(Result.try(() => userInfo().username))
+  return `cli:${user ?? `uid-${process.getuid?.() ?? "unknown"}`}`
+}
 
 /** Known before the command line is parsed: its own errors are told in the form that it asks for. */
 const wantsJson = (argv: ReadonlyArray<string>): boolean => {
@@ -127,6 +136,7 @@ export const runMosaic = Effect.fnUntraced(function* (argv: ReadonlyArray<string
         : report(cause, json, level === "Debug" || level === "Trace" || level === "All")
     ),
     Effect.provideService(Console.Console, framework.console),
+    Effect.provideService(CurrentRequest, { requester: requester(), requestId: randomUUID() }),
     Effect.provideService(References.MinimumLogLevel, level),
     Effect.provide(
       Layer.mergeAll(

@@ -52,7 +52,7 @@ const loadGrantRepo = Effect.fnUntraced(function* (settings: GatewaySettings | u
     Effect.promise(() => import("@mosaic-federation/issuance/GrantRepo"))
   ])
   const layer = GrantRepo.layerNoDeps.pipe(
-    Layer.provide(database.layer),
+    Layer.provideMerge(database.layer),
     Layer.provide(GatewayConfig.layerOf(yield* given(settings)))
   )
   return { GrantRepo, layer }
@@ -119,18 +119,24 @@ export const useGrantsAndTasks = Effect.fnUntraced(function* <A, E, R>(
 export const useIssuance = Effect.fnUntraced(function* <A, E, R>(
   use: (issuance: Issuance["Service"], grants: GrantRepo["Service"]) => Effect.Effect<A, E, R>
 ) {
-  const [{ GrantRepo, layer }, [{ Issuance }, { IssuanceConfig }, { StepCa }]] = yield* Effect.all([
+  const [
+    { GrantRepo, layer },
+    [AuditedIssuance, { AuditRepo }, { Issuance }, { IssuanceConfig }, { StepCa }]
+  ] = yield* Effect.all([
     loadGrantRepo(undefined),
     Effect.promise(() =>
       Promise.all([
+        import("@mosaic-federation/issuance/AuditedIssuance"),
+        import("@mosaic-federation/issuance/AuditRepo"),
         import("@mosaic-federation/issuance/Issuance"),
         import("@mosaic-federation/issuance/IssuanceConfig"),
         import("@mosaic-federation/issuance/StepCa")
       ])
     )
   ])
-  const both = Issuance.layerNoDeps.pipe(
-    Layer.provide([StepCa.layer, IssuanceConfig.layer]),
+  const both = AuditedIssuance.layer.pipe(
+    Layer.provide(Issuance.layerNoDeps),
+    Layer.provide([StepCa.layer, IssuanceConfig.layer, AuditRepo.layerNoDeps]),
     Layer.provideMerge(layer)
   )
   return yield* Effect.gen(function* () {

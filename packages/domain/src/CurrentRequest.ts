@@ -5,7 +5,10 @@
 import { Context } from "effect"
 
 export interface CurrentRequest {
-  /** `cli`, or the kind and id of a credential: `api-key:ID`, `oidc:SUBJECT`, `enrollment-token:ID`, `certificate:SERIAL`. */
+  /**
+   * `cli:USER` of a command, `gateway` of the server's own work, else the kind and id of a credential: `api-key:ID`,
+   * `oidc:SUBJECT`, `enrollment-token:ID`, `certificate:SERIAL`.
+   */
   readonly requester: string
   /** 1 to 128 visible ASCII characters. */
   readonly requestId: string

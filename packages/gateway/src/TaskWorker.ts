@@ -3,6 +3,7 @@
  * seconds whatever is due in the table. The first makes it fast, the second makes it certain.
  */
 import { randomUUID } from "node:crypto"
+import { CurrentRequest } from "@mosaic-federation/domain/CurrentRequest"
 import { type Task, TaskRepo, WorkerId } from "@mosaic-federation/issuance/TaskRepo"
 import type { StorageError } from "@mosaic-federation/domain/StorageErrors"
 import { Duration, Effect, Layer, Option, Random } from "effect"
@@ -33,7 +34,8 @@ export const layer = ({
       const worker = WorkerId.make(randomUUID())
 
       const run = Effect.fnUntraced(function* (task: Task) {
-        const outcome = yield* runner.run(task, lease)
+        const request = { requester: "gateway", requestId: task.id }
+        const outcome = yield* Effect.provideService(runner.run(task, lease), CurrentRequest, request)
         if (outcome._tag === "PutOff") yield* bell.ring(outcome.id, outcome.delay)
       })
 

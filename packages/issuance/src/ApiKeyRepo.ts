@@ -5,6 +5,7 @@ import { ApiKeyNotFound, ApiKeyRevoked } from "@mosaic-federation/domain/ServerE
 import type { StorageError } from "@mosaic-federation/domain/StorageErrors"
 import { Context, DateTime, Effect, Layer, Option, Schema } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
+import { type AuditAction, auditBy } from "./AuditRecord.ts"
 import { rowsOf } from "./internal/rowsOf.ts"
 import { transactionOn } from "./internal/transactionOn.ts"
 
@@ -78,15 +79,21 @@ export class ApiKeyRepo extends Context.Service<
       const sql = yield* SqlClient
       const inTransaction = transactionOn(sql)
 
-      const insert = Effect.fnUntraced(function* (key: NewApiKey) {
+      const insert = Effect.fnUntraced(function* (key: NewApiKey, action: AuditAction, detail: string) {
+        const at = DateTime.toDateUtc(key.createdAt)
+        const audit = yield* auditBy(sql)
+        const event = { action, outcome: "done", subject: key.id, detail } as const
         const [row] = yield* rowsOf(
           "create an API key",
           Row,
           sql`
-            INSERT INTO federation_api_keys (id, name, scope, key_sha256, created_at, expires_at)
-            VALUES (${key.id}, ${key.name}, ${key.scope}, ${key.keySha256}, ${date(key.createdAt)},
-              ${date(key.expiresAt)}::timestamptz)
-            RETURNING *`
+            WITH made AS (
+              INSERT INTO federation_api_keys (id, name, scope, key_sha256, created_at, expires_at)
+              VALUES (${key.id}, ${key.name}, ${key.scope}, ${key.keySha256}, ${at},
+                ${date(key.expiresAt)}::timestamptz)
+              RETURNING *
+            ), audited AS (${audit(at, event, sql`made`)})
+            SELECT * FROM made`
         )
         return row === undefined ? yield* Effect.die(new Error("nothing was inserted")) : toKey(row)
       })
@@ -113,12 +120,23 @@ export class ApiKeyRepo extends Context.Service<
       )
 
       const revoke = Effect.fn("ApiKeyRepo.revoke")(function* (id: ApiKeyId) {
+        const at = DateTime.toDateUtc(yield* DateTime.now)
+        const audit = yield* auditBy(sql)
+        const event = {
+          action: "api-key.revoke",
+          outcome: sql`CASE WHEN revoked.revoked_at = ${at} THEN 'done' ELSE 'unchanged' END`,
+          subject: id,
+          detail: sql`revoked.name`
+        } as const
         const [row] = yield* rowsOf(
           "revoke an API key",
           Row,
           sql`
-            UPDATE federation_api_keys SET revoked_at = coalesce(revoked_at, ${date(yield* DateTime.now)})
-            WHERE id = ${id} RETURNING *`
+            WITH revoked AS (
+              UPDATE federation_api_keys SET revoked_at = coalesce(revoked_at, ${at})
+              WHERE id = ${id} RETURNING *
+            ), audited AS (${audit(at, event, sql`revoked`)})
+            SELECT * FROM revoked`
         )
         return row === undefined ? yield* new ApiKeyNotFound({ keyId: id }) : toKey(row)
       })
@@ -140,7 +158,11 @@ export class ApiKeyRepo extends Context.Service<
             return yield* new ApiKeyRevoked({ keyId: id, revokedAt: found.revoked_at })
           }
           const { expires_at: expiresAt, name, scope } = found
-          const made = yield* insert({ ...successor, name, scope, expiresAt })
+          const made = yield* insert(
+            { ...successor, name, scope, expiresAt },
+            "api-key.rotate",
+            `${name} (${scope}) in place of ${id}, which ends by ${DateTime.formatIso(until)}`
+          )
           const [row] = yield* rowsOf(
             operation,
             Row,
@@ -171,7 +193,9 @@ export class ApiKeyRepo extends Context.Service<
       })
 
       return ApiKeyRepo.of({
-        create: Effect.fn("ApiKeyRepo.create")(insert),
+        create: Effect.fn("ApiKeyRepo.create")((key: NewApiKey) =>
+          insert(key, "api-key.create", `${key.name} (${key.scope})`)
+        ),
         find,
         list,
         revoke,

@@ -6,6 +6,7 @@ import type { StorageError } from "@mosaic-federation/domain/StorageErrors"
 import type { UserId } from "@mosaic-federation/domain/UserId"
 import { Context, DateTime, type Duration, Effect, Layer, Schema } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
+import { auditBy } from "./AuditRecord.ts"
 import { type CertificateRecord, CertificateRow, toCertificateRecord } from "./GrantRepo.ts"
 import { rowsOf } from "./internal/rowsOf.ts"
 import { transactionOn } from "./internal/transactionOn.ts"
@@ -98,14 +99,15 @@ export class CertificateLedger extends Context.Service<
       const revoke = Effect.fn("CertificateLedger.revoke")(function* (serial: SerialNumber, reason: string) {
         const operation = "revoke a certificate"
         const at = DateTime.toDateUtc(yield* DateTime.now)
+        const audit = yield* auditBy(sql)
         const write = Effect.gen(function* () {
-          const found = yield* rowsOf(
+          const [found] = yield* rowsOf(
             operation,
             CertificateRow,
             sql`SELECT * FROM federation_certificates WHERE serial = ${serial} FOR UPDATE`
           )
-          if (found.length === 0) return yield* new CertificateNotFound({ serial })
-          yield* rowsOf(
+          if (found === undefined) return yield* new CertificateNotFound({ serial })
+          const written = yield* rowsOf(
             operation,
             TaskRow,
             sql`
@@ -117,6 +119,13 @@ export class CertificateLedger extends Context.Service<
               ON CONFLICT (kind, subject) WHERE state = 'open' DO NOTHING
               RETURNING id`
           )
+          yield* audit(at, {
+            action: "certificate.revoke",
+            outcome: written.length > 0 ? "done" : "unchanged",
+            grantId: found.grant_id,
+            serial,
+            detail: reason
+          })
           const open = yield* rowsOf(
             operation,
             TaskRow,

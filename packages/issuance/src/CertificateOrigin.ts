@@ -1,32 +1,17 @@
 /**
- * On whose behalf a certificate is issued, where that must be committed with it: an enrollment token is used up by the
- * commit of its certificate and by nothing else, and a renewal is on record from its intent on. `Issuance` knows nothing
- * of either; its `GrantRepo` does, when it is this one.
+ * What is committed with a certificate because of its origin: an enrollment token is used up by the commit of its
+ * certificate and by nothing else, and a renewal is on record from its intent on. `Issuance` knows nothing of either; its
+ * `GrantRepo` does, when it is this one.
  */
-import type { EnrollmentTokenId } from "@mosaic-federation/domain/EnrollmentTokenId"
 import type { SerialNumber } from "@mosaic-federation/domain/SerialNumber"
 import { StorageFailed } from "@mosaic-federation/domain/StorageErrors"
-import { Context, DateTime, Effect, Layer, Schema } from "effect"
+import { DateTime, Effect, Layer, Schema } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
+import { auditBy } from "./AuditRecord.ts"
+import { type CertificateOrigin, CurrentOrigin } from "./CurrentOrigin.ts"
 import { GrantRepo } from "./GrantRepo.ts"
 import { rowsOf } from "./internal/rowsOf.ts"
 import { transactionOn } from "./internal/transactionOn.ts"
-
-export type CertificateOrigin =
-  | { readonly _tag: "Operator" }
-  | {
-      readonly _tag: "Enrollment"
-      readonly tokenId: EnrollmentTokenId
-      /** The address of the peer. */
-      readonly from: string
-      readonly requestId: string
-    }
-  | { readonly _tag: "Renewal"; readonly renewedSerial: SerialNumber }
-
-export const CurrentOrigin = Context.Reference<CertificateOrigin>(
-  "@mosaic-federation/issuance/CertificateOrigin",
-  { defaultValue: () => ({ _tag: "Operator" }) }
-)
 
 type Enrollment = Extract<CertificateOrigin, { readonly _tag: "Enrollment" }>
 
@@ -40,17 +25,32 @@ const make = Effect.gen(function* () {
   /** A certificate that was recorded and then withheld is held by nobody: its token is as good as new. */
   const useUp = Effect.fnUntraced(function* ({ from, requestId, tokenId }: Enrollment, serial: SerialNumber) {
     const operation = "use up an enrollment token"
+    const at = DateTime.toDateUtc(yield* DateTime.now)
+    const audit = yield* auditBy(sql)
     const [used] = yield* rowsOf(
       operation,
       IdRow,
       sql`
-        UPDATE federation_enrollment_tokens t SET claim = NULL, claimed_until = NULL,
-          used_serial = ${serial}, used_at = ${DateTime.toDateUtc(yield* DateTime.now)},
-          used_from = ${from}, used_by_request = ${requestId}
-        WHERE t.id = ${tokenId} AND t.revoked_at IS NULL AND NOT EXISTS (
-          SELECT FROM federation_certificates c WHERE c.serial = t.used_serial AND c.state = 'issued'
-        )
-        RETURNING t.id`
+        WITH used AS (
+          UPDATE federation_enrollment_tokens t SET claim = NULL, claimed_until = NULL,
+            used_serial = ${serial}, used_at = ${at}, used_from = ${from}, used_by_request = ${requestId}
+          WHERE t.id = ${tokenId} AND t.revoked_at IS NULL AND NOT EXISTS (
+            SELECT FROM federation_certificates c WHERE c.serial = t.used_serial AND c.state = 'issued'
+          )
+          RETURNING t.id, t.grant_id
+        ), audited AS (${audit(
+          at,
+          {
+            action: "token.redeem",
+            outcome: "done",
+            grantId: sql`used.grant_id`,
+            serial,
+            subject: tokenId,
+            detail: `from ${from}`
+          },
+          sql`used`
+        )})
+        SELECT id FROM used`
     )
     if (used === undefined) {
       return yield* new StorageFailed({

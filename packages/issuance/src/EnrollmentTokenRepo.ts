@@ -11,6 +11,7 @@ import { SerialNumber } from "@mosaic-federation/domain/SerialNumber"
 import type { StorageError } from "@mosaic-federation/domain/StorageErrors"
 import { Context, DateTime, Duration, Effect, Layer, Option, Schema } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
+import { auditBy } from "./AuditRecord.ts"
 import * as Database from "./Database.ts"
 import { rowsOf } from "./internal/rowsOf.ts"
 
@@ -133,15 +134,27 @@ export class EnrollmentTokenRepo extends Context.Service<
           LEFT JOIN federation_certificates c ON c.serial = t.used_serial AND c.state = 'issued'`
 
       const create = Effect.fn("EnrollmentTokenRepo.create")(function* (token: NewEnrollmentToken) {
+        const at = DateTime.toDateUtc(token.createdAt)
+        const audit = yield* auditBy(sql)
+        const event = {
+          action: "token.create",
+          outcome: "done",
+          grantId: token.grantId,
+          subject: token.id,
+          detail: `until ${DateTime.formatIso(token.expiresAt)}`
+        } as const
         yield* rowsOf(
           "create an enrollment token",
           IdRow,
           sql`
-            INSERT INTO federation_enrollment_tokens
-              (id, grant_id, token_sha256, key_sha256, created_at, created_by, expires_at)
-            VALUES (${token.id}, ${token.grantId}, ${token.tokenSha256}, ${token.keySha256},
-              ${DateTime.toDateUtc(token.createdAt)}, ${token.createdBy}, ${DateTime.toDateUtc(token.expiresAt)})
-            RETURNING id`
+            WITH made AS (
+              INSERT INTO federation_enrollment_tokens
+                (id, grant_id, token_sha256, key_sha256, created_at, created_by, expires_at)
+              VALUES (${token.id}, ${token.grantId}, ${token.tokenSha256}, ${token.keySha256},
+                ${at}, ${token.createdBy}, ${DateTime.toDateUtc(token.expiresAt)})
+              RETURNING id
+            ), audited AS (${audit(at, event, sql`made`)})
+            SELECT id FROM made`
         )
         const { createdAt, createdBy, expiresAt, grantId, id, keySha256 } = token
         return new EnrollmentToken({
@@ -183,15 +196,26 @@ export class EnrollmentTokenRepo extends Context.Service<
 
       const revoke = Effect.fn("EnrollmentTokenRepo.revoke")(function* (id: EnrollmentTokenId) {
         const operation = "revoke an enrollment token"
+        const at = yield* now
+        const audit = yield* auditBy(sql)
+        const event = {
+          action: "token.revoke",
+          outcome: "done",
+          grantId: sql`revoked.grant_id`,
+          subject: id
+        } as const
         yield* rowsOf(
           operation,
           IdRow,
           sql`
-            UPDATE federation_enrollment_tokens t SET revoked_at = ${yield* now}
-            WHERE t.id = ${id} AND t.revoked_at IS NULL AND NOT EXISTS (
-              SELECT FROM federation_certificates c WHERE c.serial = t.used_serial AND c.state = 'issued'
-            )
-            RETURNING t.id`
+            WITH revoked AS (
+              UPDATE federation_enrollment_tokens t SET revoked_at = ${at}
+              WHERE t.id = ${id} AND t.revoked_at IS NULL AND NOT EXISTS (
+                SELECT FROM federation_certificates c WHERE c.serial = t.used_serial AND c.state = 'issued'
+              )
+              RETURNING t.id, t.grant_id
+            ), audited AS (${audit(at, event, sql`revoked`)})
+            SELECT id FROM revoked`
         )
         const [row] = yield* rowsOf(operation, TokenRow, sql`${tokens} WHERE t.id = ${id}`)
         if (row === undefined) return yield* new EnrollmentTokenNotFound({ tokenId: id })
@@ -240,13 +264,26 @@ export class EnrollmentTokenRepo extends Context.Service<
         serial: SerialNumber,
         { from, requestId }: Redeemer
       ) {
+        const at = yield* now
+        const audit = yield* auditBy(sql)
+        const event = {
+          action: "token.redeem",
+          outcome: "done",
+          grantId: sql`used.grant_id`,
+          serial,
+          subject: id,
+          detail: `from ${from}`
+        } as const
         yield* rowsOf(
           "use up an enrollment token",
           IdRow,
           sql`
-            UPDATE federation_enrollment_tokens SET claim = NULL, claimed_until = NULL, used_serial = ${serial},
-              used_at = ${yield* now}, used_from = ${from}, used_by_request = ${requestId}
-            WHERE id = ${id} AND claim = ${claimId} RETURNING id`
+            WITH used AS (
+              UPDATE federation_enrollment_tokens SET claim = NULL, claimed_until = NULL, used_serial = ${serial},
+                used_at = ${at}, used_from = ${from}, used_by_request = ${requestId}
+              WHERE id = ${id} AND claim = ${claimId} RETURNING id, grant_id
+            ), audited AS (${audit(at, event, sql`used`)})
+            SELECT id FROM used`
         )
       })
 

@@ -9,6 +9,7 @@ import type { StorageError } from "@mosaic-federation/domain/StorageErrors"
 import type { UserId } from "@mosaic-federation/domain/UserId"
 import { Context, DateTime, Effect, Layer, Schema } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
+import { type AuditAction, auditBy, refusingOn } from "./AuditRecord.ts"
 import { GrantRow, toGrant } from "./GrantRepo.ts"
 import { rowsOf } from "./internal/rowsOf.ts"
 import { transactionOn } from "./internal/transactionOn.ts"
@@ -63,6 +64,7 @@ export class GrantChanges extends Context.Service<
     Effect.gen(function* () {
       const sql = yield* SqlClient
       const inTransaction = transactionOn(sql)
+      const refusing = refusingOn(sql)
 
       /** The grant under a lock, unless it is over. */
       const lock = Effect.fnUntraced(function* (operation: string, id: GrantId, now: DateTime.Utc) {
@@ -92,15 +94,21 @@ export class GrantChanges extends Context.Service<
       const returned = (rows: ReadonlyArray<typeof GrantRow.Type>, fallback: Grant) =>
         rows[0] === undefined ? fallback : toGrant(rows[0])
 
-      const setStatus = (operation: string, status: "active" | "suspended") =>
+      const setStatus = (operation: string, action: AuditAction, status: "active" | "suspended") =>
         Effect.fnUntraced(
           function* (id: GrantId) {
+            const audit = yield* auditBy(sql)
             const change = Effect.gen(function* () {
-              const grant = yield* lock(operation, id, yield* DateTime.now)
-              const update = sql`UPDATE federation_grants SET status = ${status} WHERE id = ${id} RETURNING *`
+              const now = yield* DateTime.now
+              const grant = yield* lock(operation, id, now)
+              const outcome = grant.storedStatus === status ? "unchanged" : "done"
+              const update = sql`
+                WITH changed AS (UPDATE federation_grants SET status = ${status} WHERE id = ${id} RETURNING *),
+                audited AS (${audit(DateTime.toDateUtc(now), { action, outcome, grantId: id }, sql`changed`)})
+                SELECT * FROM changed`
               return returned(yield* rowsOf(operation, GrantRow, update), grant)
             })
-            return yield* inTransaction(operation, change)
+            return yield* refusing({ action, grantId: id }, inTransaction(operation, change))
           },
           Effect.withSpan(`GrantChanges.${status === "active" ? "resume" : "suspend"}`)
         )
@@ -111,15 +119,25 @@ export class GrantChanges extends Context.Service<
         allow: (grant: Grant) => Effect.Effect<void, E>
       ) {
         const operation = "change the end of a grant"
+        const audit = yield* auditBy(sql)
+        const asked = {
+          action: "grant.change-expiry",
+          grantId: id,
+          detail: `until ${DateTime.formatIso(expiresAt)}`
+        } as const
         const change = Effect.gen(function* () {
-          const grant = yield* lock(operation, id, yield* DateTime.now)
+          const now = yield* DateTime.now
+          const grant = yield* lock(operation, id, now)
           yield* allow(grant)
           const update = sql`
-            UPDATE federation_grants SET expires_at = ${DateTime.toDateUtc(expiresAt)}
-            WHERE id = ${id} RETURNING *`
+            WITH changed AS (
+              UPDATE federation_grants SET expires_at = ${DateTime.toDateUtc(expiresAt)}
+              WHERE id = ${id} RETURNING *
+            ), audited AS (${audit(DateTime.toDateUtc(now), { ...asked, outcome: "done" }, sql`changed`)})
+            SELECT * FROM changed`
           return returned(yield* rowsOf(operation, GrantRow, update), grant)
         })
-        return yield* inTransaction(operation, change)
+        return yield* refusing(asked, inTransaction(operation, change))
       })
 
       const revokeHolder = Effect.fn("GrantChanges.revokeHolder")(function* (
@@ -131,6 +149,7 @@ export class GrantChanges extends Context.Service<
         const at = DateTime.toDateUtc(yield* DateTime.now)
         const isHolder =
           holder._tag === "Peer" ? sql`g.peer = ${holder.peer}` : sql`g.subject_user_id = ${holder.user}`
+        const audit = yield* auditBy(sql)
         const change = Effect.gen(function* () {
           // Locked first, so that the count, a statement with a view of its own, has what was being recorded.
           const locked = yield* rowsOf(
@@ -144,13 +163,29 @@ export class GrantChanges extends Context.Service<
           const ids = locked.map(({ id }) => id)
           const isAmongThem = sql`g.id = ANY(${ids}::uuid[])`
           if (!dryRun) {
+            const ended = {
+              action: "grant.revoke",
+              outcome: "done",
+              grantId: sql`ended.id`,
+              detail: reason
+            } as const
             yield* rowsOf(
               operation,
               GrantRow,
               sql`
-                UPDATE federation_grants g SET status = 'revoked', revoked_at = ${at}, revocation_reason = ${reason}
-                WHERE ${isAmongThem} RETURNING *`
+                WITH ended AS (
+                  UPDATE federation_grants g
+                  SET status = 'revoked', revoked_at = ${at}, revocation_reason = ${reason}
+                  WHERE ${isAmongThem} RETURNING *
+                ), audited AS (${audit(at, ended, sql`ended`)})
+                SELECT * FROM ended`
             )
+            yield* audit(at, {
+              action: "holder.revoke",
+              outcome: ids.length > 0 ? "done" : "unchanged",
+              subject: holder._tag === "Peer" ? `peer ${holder.peer}` : `user ${holder.user}`,
+              detail: `${ids.length} grants: ${reason}`
+            })
           }
           const rows = yield* rowsOf(
             operation,
@@ -178,8 +213,8 @@ export class GrantChanges extends Context.Service<
       })
 
       return GrantChanges.of({
-        suspend: setStatus("suspend a grant", "suspended"),
-        resume: setStatus("resume a grant", "active"),
+        suspend: setStatus("suspend a grant", "grant.suspend", "suspended"),
+        resume: setStatus("resume a grant", "grant.resume", "active"),
         changeExpiry,
         revokeHolder
       })

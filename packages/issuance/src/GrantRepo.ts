@@ -20,6 +20,7 @@ import { UserId } from "@mosaic-federation/domain/UserId"
 import { randomUUID } from "node:crypto"
 import { Context, DateTime, Effect, Layer, Schema } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
+import { auditBy, currentIssuance } from "./AuditRecord.ts"
 import * as Database from "./Database.ts"
 import { rowsOf } from "./internal/rowsOf.ts"
 import { transactionOn } from "./internal/transactionOn.ts"
@@ -203,15 +204,23 @@ export class GrantRepo extends Context.Service<
 
       const create = Effect.fn("GrantRepo.create")(function* (grant: NewGrant) {
         const id = grant.id ?? GrantId.make(randomUUID())
+        const at = yield* now
+        const audit = yield* auditBy(sql)
+        const detail = `${grant.peer} for ${grant.subjectUserId} until ${DateTime.formatIso(grant.expiresAt)}: ${grant.scopes.join(" ")}`
         const [row] = yield* rowsOf(
           "create a grant",
           GrantRow,
           sql`
-            INSERT INTO federation_grants (id, subject_user_id, peer, scopes, status, expires_at, created_at)
-            VALUES (${id}, ${grant.subjectUserId}, ${grant.peer}, ${grant.scopes}, 'active',
-              ${DateTime.toDateUtc(grant.expiresAt)}, ${yield* now})
-            ON CONFLICT (id) DO NOTHING
-            RETURNING *`
+            WITH made AS (
+              INSERT INTO federation_grants (id, subject_user_id, peer, scopes, status, expires_at, created_at)
+              VALUES (${id}, ${grant.subjectUserId}, ${grant.peer}, ${grant.scopes}, 'active',
+                ${DateTime.toDateUtc(grant.expiresAt)}, ${at})
+              ON CONFLICT (id) DO NOTHING
+              RETURNING *
+            ), audited AS (
+              ${audit(at, { action: "grant.create", outcome: "done", grantId: id, detail }, sql`made`)}
+            )
+            SELECT * FROM made`
         )
         if (row === undefined) return yield* new GrantAlreadyExists({ grantId: id })
         return toGrant(row)
@@ -261,17 +270,23 @@ export class GrantRepo extends Context.Service<
       const revoke = Effect.fn("GrantRepo.revoke")(function* (id: GrantId, reason: string) {
         const operation = "revoke a grant"
         const at = yield* now
+        const audit = yield* auditBy(sql)
+        const event = { action: "grant.revoke", grantId: id, detail: reason } as const
         const transaction = Effect.gen(function* () {
           // Waits for a certificate that is being recorded, so the count below, a statement with a view of its own, has it.
           const [revoked] = yield* rowsOf(
             operation,
             GrantRow,
             sql`
-              UPDATE federation_grants SET status = 'revoked', revoked_at = ${at}, revocation_reason = ${reason}
-              WHERE id = ${id} AND status <> 'revoked'
-              RETURNING *`
+              WITH ended AS (
+                UPDATE federation_grants SET status = 'revoked', revoked_at = ${at}, revocation_reason = ${reason}
+                WHERE id = ${id} AND status <> 'revoked'
+                RETURNING *
+              ), audited AS (${audit(at, { ...event, outcome: "done" }, sql`ended`)})
+              SELECT * FROM ended`
           )
           const grant = revoked === undefined ? yield* find(id) : toGrant(revoked)
+          if (revoked === undefined) yield* audit(at, { ...event, outcome: "unchanged" })
           const [row] = yield* rowsOf(
             operation,
             LiveCertificatesRow,
@@ -309,15 +324,26 @@ export class GrantRepo extends Context.Service<
       })
 
       const recordIntent = Effect.fn("GrantRepo.recordIntent")(function* (intent: IssuanceIntent) {
+        const at = DateTime.toDateUtc(intent.requestedAt)
+        const audit = yield* auditBy(sql)
+        const event = {
+          ...(yield* currentIssuance),
+          outcome: "intent",
+          grantId: intent.grantId,
+          serial: intent.serial
+        } as const
         yield* rowsOf(
           "record the intent to issue",
           SerialRow,
           sql`
-            INSERT INTO federation_certificates
-              (serial, grant_id, subject_user_id, csr_sha256, state, requested_at, not_after)
-            VALUES (${intent.serial}, ${intent.grantId}, ${intent.subjectUserId}, ${intent.csrSha256}, 'intent',
-              ${DateTime.toDateUtc(intent.requestedAt)}, ${DateTime.toDateUtc(intent.notAfter)})
-            RETURNING serial`
+            WITH intended AS (
+              INSERT INTO federation_certificates
+                (serial, grant_id, subject_user_id, csr_sha256, state, requested_at, not_after)
+              VALUES (${intent.serial}, ${intent.grantId}, ${intent.subjectUserId}, ${intent.csrSha256}, 'intent',
+                ${at}, ${DateTime.toDateUtc(intent.notAfter)})
+              RETURNING serial
+            ), audited AS (${audit(at, event, sql`intended`)})
+            SELECT serial FROM intended`
         )
       })
 
@@ -328,6 +354,14 @@ export class GrantRepo extends Context.Service<
         const operation = "record the certificate"
         const at = yield* DateTime.now
         const notAfter = DateTime.toDateUtc(issued.notAfter)
+        const audit = yield* auditBy(sql)
+        const event = {
+          ...(yield* currentIssuance),
+          outcome: sql`settled.outcome`,
+          grantId: sql`settled.id`,
+          serial: issued.serial,
+          errorCode: sql`settled.error_code`
+        } as const
         // One statement, so one transaction. FOR SHARE waits for a revocation that is under way and then reads the row
         // as that left it (READ COMMITTED re-evaluates a locked row), while issuances of one grant do not wait for each
         // other; a revocation that comes later waits for this one.
@@ -342,17 +376,19 @@ export class GrantRepo extends Context.Service<
               WHERE c.serial = ${issued.serial} AND c.state = 'intent'
                 AND c.not_after >= ${notAfter} AND g.expires_at >= ${notAfter}
               FOR SHARE OF g FOR UPDATE OF c
-            )
-            UPDATE federation_certificates c SET
-              state = CASE WHEN live THEN 'issued' ELSE 'withheld' END,
-              not_before = CASE WHEN live THEN ${DateTime.toDateUtc(issued.notBefore)}::timestamptz END,
-              not_after = ${notAfter},
-              fingerprint_sha256 = CASE WHEN live THEN ${fingerprintSha256} END,
-              full_chain_pem = CASE WHEN live THEN ${issued.fullChainPem} END,
-              error_code = CASE WHEN live THEN NULL ELSE ${GrantEndedInFlight.code} END,
-              settled_at = ${DateTime.toDateUtc(at)}
-            FROM held WHERE c.serial = held.serial
-            RETURNING held.*`
+            ), settled AS (
+              UPDATE federation_certificates c SET
+                state = CASE WHEN live THEN 'issued' ELSE 'withheld' END,
+                not_before = CASE WHEN live THEN ${DateTime.toDateUtc(issued.notBefore)}::timestamptz END,
+                not_after = ${notAfter},
+                fingerprint_sha256 = CASE WHEN live THEN ${fingerprintSha256} END,
+                full_chain_pem = CASE WHEN live THEN ${issued.fullChainPem} END,
+                error_code = CASE WHEN live THEN NULL ELSE ${GrantEndedInFlight.code} END,
+                settled_at = ${DateTime.toDateUtc(at)}
+              FROM held WHERE c.serial = held.serial
+              RETURNING held.*, c.state AS outcome, c.error_code
+            ), audited AS (${audit(DateTime.toDateUtc(at), event, sql`settled`)})
+            SELECT * FROM settled`
         )
         if (row === undefined) {
           return yield* new StorageFailed({
@@ -367,6 +403,15 @@ export class GrantRepo extends Context.Service<
       const recordOutcome = Effect.fn("GrantRepo.recordOutcome")(function* (outcome: IssuanceOutcome) {
         const operation = "record the outcome"
         const at = yield* now
+        const audit = yield* auditBy(sql)
+        const about = { grantId: sql`settled.grant_id`, serial: outcome.serial }
+        const event = {
+          ...(yield* currentIssuance),
+          ...about,
+          outcome: sql`settled.state`,
+          errorCode: sql`settled.error_code`
+        }
+        const confirmation = { ...about, action: "certificate.revoke-at-ca", outcome: "confirmed" } as const
         const settle = Effect.gen(function* () {
           // What is known for certain (refused, withheld) is not overwritten by a later guess; only the CA's
           // confirmation of a revocation is added to it.
@@ -374,16 +419,27 @@ export class GrantRepo extends Context.Service<
             operation,
             SerialRow,
             sql`
-              UPDATE federation_certificates SET
-                state = CASE WHEN state IN ('refused', 'withheld') THEN state ELSE ${outcome.state} END,
-                error_code = CASE WHEN state IN ('refused', 'withheld') THEN error_code ELSE ${outcome.errorCode} END,
-                not_before = NULL,
-                fingerprint_sha256 = NULL,
-                full_chain_pem = NULL,
-                revoked_at_ca = coalesce(revoked_at_ca, CASE WHEN ${outcome.revokedAtCa} THEN ${at}::timestamptz END),
-                settled_at = coalesce(settled_at, ${at})
-              WHERE serial = ${outcome.serial} AND (state <> 'issued' OR ${outcome.state} <> 'refused')
-              RETURNING serial`
+              WITH before AS (
+                SELECT serial, state, revoked_at_ca FROM federation_certificates
+                WHERE serial = ${outcome.serial} AND (state <> 'issued' OR ${outcome.state} <> 'refused')
+                FOR UPDATE
+              ), settled AS (
+                UPDATE federation_certificates c SET
+                  state = CASE WHEN c.state IN ('refused', 'withheld') THEN c.state ELSE ${outcome.state} END,
+                  error_code =
+                    CASE WHEN c.state IN ('refused', 'withheld') THEN c.error_code ELSE ${outcome.errorCode} END,
+                  not_before = NULL,
+                  fingerprint_sha256 = NULL,
+                  full_chain_pem = NULL,
+                  revoked_at_ca =
+                    coalesce(c.revoked_at_ca, CASE WHEN ${outcome.revokedAtCa} THEN ${at}::timestamptz END),
+                  settled_at = coalesce(c.settled_at, ${at})
+                FROM before WHERE c.serial = before.serial
+                RETURNING c.serial, c.grant_id, c.state, c.error_code, before.state <> c.state AS is_new,
+                  before.revoked_at_ca IS NULL AND c.revoked_at_ca IS NOT NULL AS is_confirmed
+              ), audited AS (${audit(at, event, sql`settled WHERE is_new`)}),
+              confirmed AS (${audit(at, confirmation, sql`settled WHERE is_confirmed`)})
+              SELECT serial FROM settled`
           )
           if (row === undefined) {
             return yield* new StorageFailed({

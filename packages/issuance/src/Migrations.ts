@@ -19,6 +19,7 @@ import { tasks } from "./migrations/0003_tasks.ts"
 import { peers } from "./migrations/0004_peers.ts"
 import { apiKeys } from "./migrations/0005_api_keys.ts"
 import { idempotency } from "./migrations/0006_idempotency.ts"
+import { audit } from "./migrations/0007_audit.ts"
 
 /** Numbered without gaps; what was released is never edited. */
 const migrations = {
@@ -27,7 +28,8 @@ const migrations = {
   "0003_tasks": tasks,
   "0004_peers": peers,
   "0005_api_keys": apiKeys,
-  "0006_idempotency": idempotency
+  "0006_idempotency": idempotency,
+  "0007_audit": audit
 }
 
 export interface Migration {

@@ -8,6 +8,7 @@ import { type StorageError } from "@mosaic-federation/domain/StorageErrors"
 import { Context, DateTime, Duration, Effect, Layer, Option, Schema } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
 import type { Fragment } from "effect/sql/Statement"
+import { auditBy } from "./AuditRecord.ts"
 import * as Database from "./Database.ts"
 import { rowsOf } from "./internal/rowsOf.ts"
 import { transactionOn } from "./internal/transactionOn.ts"
@@ -209,13 +210,24 @@ export class TaskRepo extends Context.Service<
       const revokedAtCa = Effect.fn("TaskRepo.revokedAtCa")(function* (task: RevokeAtCa) {
         const operation = "record a revocation at the CA"
         const at = yield* now
+        const audit = yield* auditBy(sql)
+        const { serial } = task.payload
+        const event = {
+          action: "certificate.revoke-at-ca",
+          outcome: "confirmed",
+          grantId: sql`confirmed.grant_id`,
+          serial
+        } as const
         yield* inTransaction(
           operation,
           Effect.gen(function* () {
             // True whoever has the task now: the CA has confirmed it.
             yield* sql`
-              UPDATE federation_certificates SET revoked_at_ca = ${at}
-              WHERE serial = ${task.payload.serial} AND revoked_at_ca IS NULL AND state <> 'intent'`
+              WITH confirmed AS (
+                UPDATE federation_certificates SET revoked_at_ca = ${at}
+                WHERE serial = ${serial} AND revoked_at_ca IS NULL AND state <> 'intent'
+                RETURNING grant_id
+              ) ${audit(at, event, sql`confirmed`)}`
             yield* sql`
               UPDATE federation_tasks SET state = 'done', ${settled} WHERE id = ${task.id} AND state = 'open'`
           })
@@ -251,17 +263,28 @@ export class TaskRepo extends Context.Service<
         const operation = "sweep what has expired"
         const at = yield* now
         const abandoned = new Date(at.getTime() - Duration.toMillis(abandonedAfter))
+        const audit = yield* auditBy(sql)
+        const event = {
+          action: "certificate.issue",
+          outcome: "ambiguous",
+          grantId: sql`abandoned.grant_id`,
+          serial: sql`abandoned.serial`,
+          errorCode: "INTERRUPTED"
+        } as const
         return yield* inTransaction(
           operation,
           Effect.gen(function* () {
             const intents = yield* sql`
-              UPDATE federation_certificates SET
-                state = 'ambiguous', error_code = 'INTERRUPTED', settled_at = ${at}
-              WHERE serial = ANY (ARRAY(
-                SELECT serial FROM federation_certificates WHERE state = 'intent' AND requested_at < ${abandoned}
-                ORDER BY serial LIMIT ${sweepLimit} FOR UPDATE SKIP LOCKED
-              ))
-              RETURNING serial`
+              WITH abandoned AS (
+                UPDATE federation_certificates SET
+                  state = 'ambiguous', error_code = 'INTERRUPTED', settled_at = ${at}
+                WHERE serial = ANY (ARRAY(
+                  SELECT serial FROM federation_certificates WHERE state = 'intent' AND requested_at < ${abandoned}
+                  ORDER BY serial LIMIT ${sweepLimit} FOR UPDATE SKIP LOCKED
+                ))
+                RETURNING serial, grant_id
+              ), audited AS (${audit(at, event, sql`abandoned`)})
+              SELECT serial FROM abandoned`
             const revocations = yield* revokeUnlessDead(
               sql,
               sql`c.serial IN (

@@ -10,14 +10,19 @@ import { problems } from "./Problem.ts"
 
 export const AuditEntryDocument = Schema.Struct({
   height: Schema.Int,
+  /** The number of the record; it is part of what is hashed. */
+  record: Schema.Int,
   at: Instant,
   action: Schema.String,
+  outcome: Schema.String,
   requester: Schema.String,
   requestId: Schema.String,
   grantId: Schema.NullOr(Schema.String),
   serial: Schema.NullOr(Schema.String),
-  outcome: Schema.String,
+  /** What else it is about: the id of a token or an API key, the serial that is renewed, a method and path. */
+  subject: Schema.NullOr(Schema.String),
   errorCode: Schema.NullOr(Schema.String),
+  detail: Schema.NullOr(Schema.String),
   /** Hash of this entry and the one before it, lower-case hex. */
   hash: Schema.String
 }).annotate({ identifier: "AuditEntry" })

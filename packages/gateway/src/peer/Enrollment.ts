@@ -22,7 +22,8 @@ import type { Grant } from "@mosaic-federation/domain/Grant"
 import { IssueCertRequest } from "@mosaic-federation/domain/IssueCertRequest"
 import { IssuedCert } from "@mosaic-federation/domain/IssuedCert"
 import type { StorageFailed } from "@mosaic-federation/domain/StorageErrors"
-import { CurrentOrigin } from "@mosaic-federation/issuance/CertificateOrigin"
+import { AuditRepo } from "@mosaic-federation/issuance/AuditRepo"
+import { CurrentOrigin } from "@mosaic-federation/issuance/CurrentOrigin"
 import { readCsr } from "@mosaic-federation/issuance/Csr"
 import {
   type ClaimId,
@@ -137,6 +138,13 @@ export class Enrollment extends Context.Service<
       const grants = yield* GrantRepo
       const issuance = yield* Issuance
       const tokens = yield* EnrollmentTokenRepo
+      const { refusing } = yield* AuditRepo
+
+      const decide = (recorded: RecordedToken, csr: CertificateRequest, now: DateTime.Utc) => {
+        const { grantId, id: subject } = recorded.token
+        const decision = Effect.fromResult(decideRedemption(recorded, csr, now))
+        return refusing({ action: "token.redeem", grantId, subject }, decision)
+      }
 
       const findToken = Effect.fnUntraced(function* (token: Redacted.Redacted) {
         yield* Effect.fromResult(parseEnrollmentToken(token))
@@ -183,14 +191,14 @@ export class Enrollment extends Context.Service<
         error: StorageFailed
       ) {
         const recorded = yield* findToken(token)
-        yield* Effect.fromResult(decideRedemption(recorded, csr, yield* DateTime.now))
+        yield* decide(recorded, csr, yield* DateTime.now)
         return yield* error
       })
 
       const attempt = Effect.fnUntraced(function* (redemption: Redemption, csr: CertificateRequest) {
         const recorded = yield* findToken(redemption.token)
         const { token } = recorded
-        const decision = yield* Effect.fromResult(decideRedemption(recorded, csr, yield* DateTime.now))
+        const decision = yield* decide(recorded, csr, yield* DateTime.now)
         if (decision._tag === "Repeat") return yield* again(token, decision.use)
         const claim = randomUUID()
         return yield* Effect.gen(function* () {

@@ -5,7 +5,8 @@
 import { RenewalTooSoon } from "@mosaic-federation/domain/PeerErrors"
 import { IssueCertRequest } from "@mosaic-federation/domain/IssueCertRequest"
 import type { IssuedCert } from "@mosaic-federation/domain/IssuedCert"
-import { CurrentOrigin } from "@mosaic-federation/issuance/CertificateOrigin"
+import { AuditRepo } from "@mosaic-federation/issuance/AuditRepo"
+import { CurrentOrigin } from "@mosaic-federation/issuance/CurrentOrigin"
 import { readCsr } from "@mosaic-federation/issuance/Csr"
 import { Issuance, type IssuanceError } from "@mosaic-federation/issuance/Issuance"
 import { RenewalRepo } from "@mosaic-federation/issuance/RenewalRepo"
@@ -36,6 +37,7 @@ export class Renewal extends Context.Service<
     Effect.gen(function* () {
       const issuance = yield* Issuance
       const renewals = yield* RenewalRepo
+      const { refusing } = yield* AuditRepo
 
       /** A repeat with the CSR of the last renewal is not looked at here: it gets that renewal's certificate. */
       const refuseLoop = Effect.fnUntraced(function* (identity: Identity, csrSha256: string) {
@@ -58,9 +60,13 @@ export class Renewal extends Context.Service<
           identity: Identity,
           csrPem: string
         ): Effect.fn.Return<IssuedCert, RenewalError> {
-          const csr = yield* Effect.fromResult(readCsr(csrPem))
-          yield* refuseLoop(identity, csr.sha256Hex)
           const { id: grantId, subjectUserId } = identity.grant
+          const event = { action: "certificate.renew", grantId, subject: identity.record.serial } as const
+          const allowed = Effect.gen(function* () {
+            const csr = yield* Effect.fromResult(readCsr(csrPem))
+            yield* refuseLoop(identity, csr.sha256Hex)
+          })
+          yield* refusing(event, allowed)
           return yield* issuance.issue(new IssueCertRequest({ grantId, subjectUserId, csrPem })).pipe(
             Effect.provideService(CurrentOrigin, {
               _tag: "Renewal",

@@ -2,6 +2,8 @@
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { GatewayApi } from "@mosaic-federation/domain/api/GatewayApi"
 import { errorsPath } from "@mosaic-federation/domain/api/Problem"
+import * as AuditedIssuance from "@mosaic-federation/issuance/AuditedIssuance"
+import { AuditRepo } from "@mosaic-federation/issuance/AuditRepo"
 import { CertificateLedger } from "@mosaic-federation/issuance/CertificateLedger"
 import * as CertificateOrigin from "@mosaic-federation/issuance/CertificateOrigin"
 import { EnrollmentTokenRepo } from "@mosaic-federation/issuance/EnrollmentTokenRepo"
@@ -36,6 +38,7 @@ import { Valkey } from "../Valkey.ts"
 import * as anyRequest from "./anyRequest.ts"
 import { ApiKeys } from "./ApiKeys.ts"
 import * as auditHandlers from "./auditHandlers.ts"
+import * as AuditSealer from "./AuditSealer.ts"
 import * as certificatesHandlers from "./certificatesHandlers.ts"
 import { Drain } from "./Drain.ts"
 import * as Edge from "./Edge.ts"
@@ -98,6 +101,7 @@ const repositories = Layer.mergeAll(
   IdempotencyRepo.layerNoDeps,
   GrantChanges.layerNoDeps,
   CertificateLedger.layerNoDeps,
+  AuditRepo.layerNoDeps,
   ApiKeys.layer
 ).pipe(Layer.provideMerge(GatewayDatabase.layer))
 
@@ -115,7 +119,10 @@ const program = Layer.mergeAll(
   RenewalProof.layerNoDeps,
   PeerIdentity.layerNoDeps,
   TaskQueue.layerNoDeps
-).pipe(Layer.provideMerge(Issuance.layerNoDeps), Layer.provideMerge(authority))
+).pipe(
+  Layer.provideMerge(AuditedIssuance.layer.pipe(Layer.provide(Issuance.layerNoDeps))),
+  Layer.provideMerge(authority)
+)
 
 /** All that the settings of issuance decide, the CA's roots and keys among them: a reload makes it anew. */
 const reloadable = TaskWorker.layer().pipe(Layer.provide(TaskRunner.layerNoDeps), Layer.provideMerge(program))
@@ -217,8 +224,7 @@ const drained = Layer.effectDiscard(
 /** Needs `GatewayConfig` and `ServerConfig`, and serves for as long as its scope. */
 export const layer = drained.pipe(
   Layer.provideMerge(serving),
-  Layer.provide(MetricsListener.layer),
-  Layer.provide(LedgerGauges.layerNoDeps),
+  Layer.provide([MetricsListener.layer, AuditSealer.layer, LedgerGauges.layerNoDeps]),
   Layer.provide(Layer.mergeAll(repositories, coordination)),
   Layer.provide(Drain.layer),
   Layer.provide(NodeHttpServer.layerHttpServices),

@@ -1,10 +1,33 @@
-/** The audit record over HTTP. */
+/** The audit record over HTTP: entries that are sealed, and the head of their chain. */
+import type { AuditEntryDocument } from "@mosaic-federation/domain/api/AuditApi"
 import { GatewayApi } from "@mosaic-federation/domain/api/GatewayApi"
-import { Effect } from "effect"
+import type { AuditEntry } from "@mosaic-federation/issuance/AuditChain"
+import { AuditRepo } from "@mosaic-federation/issuance/AuditRepo"
+import { DateTime, Effect } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 
-const notYet = () => Effect.die(new Error("not yet"))
+const standardPage = 100
 
-export const layer = HttpApiBuilder.group(GatewayApi, "audit", (handlers) =>
-  handlers.handleAll({ list: notYet, head: notYet })
+const entryDocument = (entry: AuditEntry): typeof AuditEntryDocument.Type => ({
+  ...entry,
+  at: DateTime.makeUnsafe(entry.at)
+})
+
+export const layer = HttpApiBuilder.group(
+  GatewayApi,
+  "audit",
+  Effect.fn(function* (handlers) {
+    const audit = yield* AuditRepo
+    return handlers.handleAll({
+      list: Effect.fnUntraced(function* ({ query }) {
+        const { after = 0, limit = standardPage } = query
+        return { entries: (yield* audit.entries({ after, limit })).map(entryDocument) }
+      }),
+
+      head: Effect.fnUntraced(function* () {
+        const { head, unsealed } = yield* audit.state
+        return { ...head, unsealed }
+      })
+    })
+  })
 )

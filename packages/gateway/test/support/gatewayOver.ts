@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { NodeFileSystem } from "@effect/platform-node"
+import { AuditRepo } from "@mosaic-federation/issuance/AuditRepo"
 import * as CertificateOrigin from "@mosaic-federation/issuance/CertificateOrigin"
 import * as Database from "@mosaic-federation/issuance/Database"
 import { EnrollmentTokenRepo } from "@mosaic-federation/issuance/EnrollmentTokenRepo"
@@ -29,7 +30,7 @@ const layerHome = Layer.unwrap(
 /** Grants, tokens and certificates, without a CA. */
 const layerRecords = CertificateOrigin.layer.pipe(
   Layer.provide(GrantRepo.layerNoDeps),
-  Layer.provideMerge(EnrollmentTokenRepo.layerNoDeps),
+  Layer.provideMerge(Layer.mergeAll(EnrollmentTokenRepo.layerNoDeps, AuditRepo.layerNoDeps)),
   Layer.provideMerge(Database.layer),
   Layer.provide(layerHome)
 )
