@@ -255,7 +255,8 @@ export class AuditRepo extends Context.Service<
         const [row] = yield* rowsOf(
           operation,
           UnsealedRow,
-          sql`SELECT count(*)::text AS unsealed FROM federation_audit a WHERE ${isUnsealed}`
+          sql`SELECT count(*)::text AS unsealed FROM federation_audit a
+            WHERE a.id > ${watermark.floor} AND ${isUnsealed}`
         )
         return { head, unsealed: row?.unsealed ?? 0 }
       }).pipe(Effect.withSpan("AuditRepo.state"))

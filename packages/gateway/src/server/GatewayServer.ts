@@ -224,7 +224,8 @@ const drained = Layer.effectDiscard(
 /** Needs `GatewayConfig` and `ServerConfig`, and serves for as long as its scope. */
 export const layer = drained.pipe(
   Layer.provideMerge(serving),
-  Layer.provide([MetricsListener.layer, AuditSealer.layer, LedgerGauges.layerNoDeps]),
+  Layer.provide([MetricsListener.layer, AuditSealer.layer]),
+  Layer.provide(LedgerGauges.layerNoDeps),
   Layer.provide(Layer.mergeAll(repositories, coordination)),
   Layer.provide(Drain.layer),
   Layer.provide(NodeHttpServer.layerHttpServices),

@@ -1,11 +1,15 @@
 /**
- * What the database knows and a process cannot count: certificates that live, and tasks that wait. It is read when
- * somebody asks for metrics, at most every five seconds, and says when: a gauge whose source is away must not look fresh.
+ * What the database knows and a process cannot count: certificates that live, tasks that wait, the audit record. It is
+ * read when somebody asks for metrics, at most every five seconds, and says when: a gauge whose source is away must not
+ * look fresh.
  */
+import { AuditRepo } from "@mosaic-federation/issuance/AuditRepo"
 import { CertificateLedger } from "@mosaic-federation/issuance/CertificateLedger"
 import { TaskRepo } from "@mosaic-federation/issuance/TaskRepo"
 import { Clock, Context, Duration, Effect, Layer, Metric } from "effect"
 import {
+  auditHeight,
+  auditUnsealed,
   certificatesExpiring,
   certificatesLive,
   ledgerReadAt,
@@ -26,13 +30,15 @@ export class LedgerGauges extends Context.Service<
   static readonly layerNoDeps = Layer.effect(
     LedgerGauges,
     Effect.gen(function* () {
+      const audit = yield* AuditRepo
       const ledger = yield* CertificateLedger
       const tasks = yield* TaskRepo
 
       const read = Effect.gen(function* () {
-        const [{ expiring, live }, depth] = yield* Effect.all([ledger.census(soon), tasks.depth], {
-          concurrency: "unbounded"
-        })
+        const [{ expiring, live }, depth, { head, unsealed }] = yield* Effect.all(
+          [ledger.census(soon), tasks.depth, audit.state],
+          { concurrency: "unbounded" }
+        )
         yield* Metric.update(certificatesLive, live)
         yield* Metric.update(certificatesExpiring, expiring)
         yield* Metric.update(Metric.withAttributes(queueDepth, { state: "due" }), depth.due)
@@ -42,6 +48,8 @@ export class LedgerGauges extends Context.Service<
           depth.open - depth.due - depth.running
         )
         yield* Metric.update(queueOldestDue, depth.oldestDueSeconds)
+        yield* Metric.update(auditHeight, head.height)
+        yield* Metric.update(auditUnsealed, unsealed)
         yield* Metric.update(ledgerReadAt, (yield* Clock.currentTimeMillis) / 1000)
       }).pipe(
         Effect.timeout("2 seconds"),

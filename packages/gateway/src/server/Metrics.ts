@@ -35,8 +35,16 @@ export const queueOldestDue = Metric.gauge("mosaic_queue_oldest_due_seconds", {
   description: "How long the task that was to be done first has been due"
 })
 
+export const auditHeight = Metric.gauge("mosaic_audit_height", {
+  description: "Entries of the audit record that are in its chain"
+})
+
+export const auditUnsealed = Metric.gauge("mosaic_audit_unsealed", {
+  description: "Audit records that are committed and not yet in the chain"
+})
+
 export const ledgerReadAt = Metric.gauge("mosaic_ledger_read_timestamp_seconds", {
-  description: "When the gauges of certificates and tasks were last read from the database, in Unix time"
+  description: "When the gauges of certificates, tasks and audit were last read from the database, in Unix time"
 })
 
 export const issuances = Metric.counter("mosaic_issuances_total", {
