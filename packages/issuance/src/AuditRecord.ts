@@ -84,6 +84,23 @@ export const auditBy = (sql: SqlClient) =>
 const isRefusal = (error: unknown): error is MosaicError =>
   isMosaicError(error) && (error.exitCode === ExitCode.refused || error.exitCode === ExitCode.usage)
 
+type AskedFor = Omit<AuditEvent, "outcome" | "errorCode">
+
+const noteRefusal = Effect.fnUntraced(
+  function* (sql: SqlClient, event: AskedFor, refusal: string) {
+    const audit = yield* auditBy(sql)
+    const at = DateTime.toDateUtc(yield* DateTime.now)
+    yield* audit(at, { ...event, outcome: "refused", errorCode: refusal })
+  },
+  Effect.mapError(storageError("record a refusal")),
+  (noted, _sql, { action }, refusal) =>
+    Effect.matchEffect(noted, {
+      onSuccess: () => Effect.void,
+      onFailure: ({ code, message: why }) =>
+        Effect.logError("a refusal is not on the audit record", { action, refusal, code, why })
+    })
+)
+
 /**
  * Records the refusals of an effect. They change nothing that a record could be committed with, so a record that cannot be
  * written is told to the log and the refusal stands.
@@ -91,26 +108,10 @@ const isRefusal = (error: unknown): error is MosaicError =>
 export const refusingOn =
   (sql: SqlClient) =>
   <A, E, R>(
-    event: Omit<AuditEvent, "outcome" | "errorCode">,
+    event: AskedFor,
     effect: Effect.Effect<A, E, R>,
     unless: (error: MosaicError) => boolean = () => false
   ): Effect.Effect<A, E, R> =>
     Effect.tapError(effect, (error) =>
-      isRefusal(error) && !unless(error)
-        ? Effect.gen(function* () {
-            const audit = yield* auditBy(sql)
-            const at = DateTime.toDateUtc(yield* DateTime.now)
-            yield* audit(at, { ...event, outcome: "refused", errorCode: error.code })
-          }).pipe(
-            Effect.mapError(storageError("record a refusal")),
-            Effect.catch(({ code, message }) =>
-              Effect.logError("a refusal is not on the audit record", {
-                action: event.action,
-                refusal: error.code,
-                code,
-                why: message
-              })
-            )
-          )
-        : Effect.void
+      isRefusal(error) && !unless(error) ? noteRefusal(sql, event, error.code) : Effect.void
     )

@@ -291,12 +291,12 @@ layer(TestLayer, { timeout: "60 seconds", excludeTestServices: true })("AuditRep
       const { head } = yield* audit.state
       const writers = 40
       const each = 25
-      let writing = writers
+      const at = { work: writers }
       // A transaction that has its number early and commits last.
       const late = sql.withTransaction(
         Effect.gen(function* () {
           const grant = yield* makeGrant
-          while (writing > 0) yield* Effect.sleep("5 millis")
+          while (at.work > 0) yield* Effect.sleep("5 millis")
           yield* sealAllVisible
           return grant
         })
@@ -306,9 +306,9 @@ layer(TestLayer, { timeout: "60 seconds", excludeTestServices: true })("AuditRep
       })
       const writer = Effect.gen(function* () {
         for (let n = 0; n < each; n++) yield* makeGrant
-      }).pipe(Effect.ensuring(Effect.sync(() => void (writing -= 1))))
+      }).pipe(Effect.ensuring(Effect.sync(() => void (at.work -= 1))))
       const sealer = Effect.gen(function* () {
-        while (writing > 0) yield* audit.seal
+        while (at.work > 0) yield* audit.seal
       })
       yield* Effect.all(
         [late, ...Array.from({ length: writers }, () => writer), ...Array.from({ length: 4 }, () => sealer)],

@@ -44,7 +44,8 @@ export const auditUnsealed = Metric.gauge("mosaic_audit_unsealed", {
 })
 
 export const ledgerReadAt = Metric.gauge("mosaic_ledger_read_timestamp_seconds", {
-  description: "When the gauges of certificates, tasks and audit were last read from the database, in Unix time"
+  description:
+    "When the gauges of certificates, tasks and audit were last read from the database, in Unix time"
 })
 
 export const issuances = Metric.counter("mosaic_issuances_total", {
