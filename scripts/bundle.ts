@@ -1,4 +1,7 @@
-/** Bundles the `mosaic` command into one file, where its sources have changed since the last time. */
+/**
+ * Bundles the `mosaic` command, where its sources have changed since the last time: one file to start with, and beside it
+ * in `mosaic/` what only some commands load, so that help does not wait for a server to be read.
+ */
 import { createHash } from "node:crypto"
 import {
   existsSync,
@@ -6,13 +9,16 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmSync,
   statSync,
   writeFileSync
 } from "node:fs"
-import { dirname, join, relative } from "node:path"
+import { basename, dirname, join, relative } from "node:path"
 import { root } from "./tasks/root.ts"
 
-const output = join(root, "packages/cli/dist/mosaic.mjs")
+const dist = join(root, "packages/cli/dist")
+const output = join(dist, "mosaic.mjs")
+const parts = join(dist, "mosaic")
 const stamp = join(root, "node_modules/.cache/mosaic-bundle.stamp")
 
 /** What the bundle is made of; a changed dependency shows in the lockfile. */
@@ -37,12 +43,16 @@ export const bundle = async (): Promise<{ readonly path: string; readonly built:
     return { path: output, built: false }
   }
   const { build } = await import("esbuild")
-  const temporary = `${output}.${process.pid}`
-  await build({
+  const { outputFiles } = await build({
     absWorkingDir: root,
     entryPoints: ["packages/cli/src/main.ts"],
-    outfile: temporary,
+    outdir: dist,
+    entryNames: "mosaic",
+    chunkNames: "mosaic/[hash]",
+    outExtension: { ".js": ".mjs" },
+    write: false,
     bundle: true,
+    splitting: true,
     minify: true,
     // A trace shows the line that threw; it shall fit on a screen.
     lineLimit: 160,
@@ -58,7 +68,15 @@ export const bundle = async (): Promise<{ readonly path: string; readonly built:
     legalComments: "none",
     logLevel: "error"
   })
-  renameSync(temporary, output)
+  mkdirSync(parts, { recursive: true })
+  // The parts are named after what is in them: the old command works with its own until the new one takes its place.
+  const isLast = ({ path }: { readonly path: string }) => Number(path === output)
+  for (const { contents, path } of outputFiles.toSorted((one, other) => isLast(one) - isLast(other))) {
+    writeFileSync(`${path}.${process.pid}`, contents)
+    renameSync(`${path}.${process.pid}`, path)
+  }
+  const made = new Set(outputFiles.map(({ path }) => basename(path)))
+  for (const name of readdirSync(parts)) if (!made.has(name)) rmSync(join(parts, name))
   mkdirSync(dirname(stamp), { recursive: true })
   writeFileSync(stamp, wanted)
   return { path: output, built: true }
