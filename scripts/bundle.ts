@@ -14,6 +14,7 @@ import {
   writeFileSync
 } from "node:fs"
 import { basename, dirname, join, relative } from "node:path"
+import type { Plugin } from "esbuild"
 import { root } from "./tasks/root.ts"
 
 const dist = join(root, "packages/cli/dist")
@@ -36,6 +37,16 @@ const fingerprint = () => {
   return hash.digest("hex")
 }
 
+/** A part of the bundle cannot hand on what `export *` takes from CommonJS: here is what Effect uses of this module. */
+const undici: Plugin = {
+  name: "undici",
+  setup: (build) =>
+    build.onLoad({ filter: /\/platform-node\/dist\/Undici\.js$/ }, ({ path }) => ({
+      contents: 'export { Agent, getGlobalDispatcher } from "undici"',
+      resolveDir: dirname(path)
+    }))
+}
+
 /** The path of the bundle, and whether it had to be made. */
 export const bundle = async (): Promise<{ readonly path: string; readonly built: boolean }> => {
   const wanted = fingerprint()
@@ -53,6 +64,7 @@ export const bundle = async (): Promise<{ readonly path: string; readonly built:
     write: false,
     bundle: true,
     splitting: true,
+    plugins: [undici],
     minify: true,
     // A trace shows the line that threw; it shall fit on a screen.
     lineLimit: 160,

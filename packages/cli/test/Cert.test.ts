@@ -418,7 +418,14 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("mosaic federation c
       )
       assert.match(error.message, /^text: /)
       assert.include(error.remediation, "openssl x509 -in text")
-      refused(yield* issue(where, grant, "--csr", "text", "--cert-out", "c", "--json"), "CSR_MALFORMED", 3)
+      writeFileSync(join(where.directory, "empty"), "")
+      for (const [path, problem] of [
+        ["text", "there is no PEM block"],
+        ["empty", "it is empty"]
+      ] as const) {
+        const ran = yield* issue(where, grant, "--csr", path, "--cert-out", "c", "--json")
+        assert.strictEqual(refused(ran, "CSR_MALFORMED", 3).message, `the CSR is malformed: ${problem}`)
+      }
     })
   )
 

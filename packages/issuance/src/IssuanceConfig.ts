@@ -110,6 +110,13 @@ const readLifetimes = Effect.gen(function* () {
   const shortest = yield* readDuration("MOSAIC_CERT_MIN")
   const longest = yield* readDuration("MOSAIC_CERT_MAX")
   const standard = yield* readDuration("MOSAIC_CERT_DEFAULT")
+  if (Duration.isGreaterThan(shortest, longest)) {
+    return yield* new ConfigInvalid({
+      variable: "MOSAIC_CERT_MIN",
+      problem: "it is longer than MOSAIC_CERT_MAX",
+      expects: "a duration that is not longer than MOSAIC_CERT_MAX"
+    })
+  }
   if (!Duration.between(standard, { minimum: shortest, maximum: longest })) {
     return yield* new ConfigInvalid({
       variable: "MOSAIC_CERT_DEFAULT",

@@ -249,6 +249,12 @@ describe("IssuanceConfig", () => {
           "a duration between MOSAIC_CERT_MIN and MOSAIC_CERT_MAX"
         ],
         [
+          "MOSAIC_CERT_MIN",
+          "48h",
+          "it is longer than MOSAIC_CERT_MAX",
+          "a duration that is not longer than MOSAIC_CERT_MAX"
+        ],
+        [
           "MOSAIC_OID_ARC",
           "1.3.x",
           '"1.3.x" is not an object identifier',

@@ -68,6 +68,7 @@ const asMalformed = ({ message }: { readonly message: string }): CsrFault => ({
 })
 
 const toDer = (input: string | Uint8Array): Result.Result<Uint8Array, CsrFault> => {
+  if (input.length === 0) return malformed("it is empty")
   const text = typeof input === "string" ? input : Buffer.from(input).toString("latin1")
   if (!looksLikePem(text))
     return typeof input === "string" ? malformed("there is no PEM block") : Result.succeed(input)

@@ -7,7 +7,7 @@ import type { UserId } from "@mosaic-federation/domain/UserId"
 import { parseCertificate } from "@mosaic-federation/x509/Certificate"
 import * as CertificateRequest from "@mosaic-federation/x509/CertificateRequest"
 import { timeLeft, utc } from "@mosaic-federation/x509/CertificateReport"
-import { formatPem } from "@mosaic-federation/x509/Pem"
+import { formatPem, looksLikePem } from "@mosaic-federation/x509/Pem"
 import { resolve } from "node:path"
 import { type Duration, DateTime, Effect, Option, Redacted, Result } from "effect"
 import * as Command from "effect/cli/Command"
@@ -76,11 +76,14 @@ const checkFiles = ({ certOut, csr, keyOut, keyType }: Files): Option.Option<Usa
   return Option.none()
 }
 
+/** DER of every request begins with a SEQUENCE (RFC 2986 §4.2). */
+const sequence = 0x30
+
 /** A request in DER becomes PEM; whether it is a request at all is decided by the program. */
 const readRequest = Effect.fnUntraced(function* (path: string) {
   const bytes = yield* readInput(path)
   const text = Buffer.from(bytes).toString("latin1")
-  return text.includes("-----BEGIN ") ? text : formatPem("CERTIFICATE REQUEST", bytes)
+  return bytes[0] === sequence && !looksLikePem(text) ? formatPem("CERTIFICATE REQUEST", bytes) : text
 })
 
 interface PreparedKey {
