@@ -196,7 +196,8 @@ const acquire = Effect.fn("EmbeddedPostgres.acquire")(function* (
       )
     }
     if (started?.hasEnded()) {
-      yield* whyEnded(cluster, started.pid)
+      // Another user may have joined it first, and stopped it as the last one to leave.
+      if (!started.wasStopped()) yield* whyEnded(cluster, started.pid)
       started = undefined
     }
     const postmaster = yield* readPostmaster(cluster.paths)

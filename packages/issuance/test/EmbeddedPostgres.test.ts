@@ -173,6 +173,30 @@ describe("EmbeddedPostgres", () => {
     })
   )
 
+  it.live(
+    "lets the user that started it go on, where another joined first and stopped it as the last one",
+    () =>
+      within(async (path) => {
+        assertDone(await command(at(path)).exited)
+        // Frozen between its server's start and its own joining, where it is caught in time.
+        const stoppedUnderIt = async () => {
+          const starter = server(at(path))
+          await until(async () => (await serverPid(path)) !== undefined)
+          starter.kill("SIGSTOP")
+          const first = await serverPid(path)
+          assertDone(await command(at(path)).exited)
+          const isStopped = (await serverPid(path)) !== first
+          starter.kill("SIGCONT")
+          await starter.next()
+          starter.write("end")
+          assertDone(await starter.exited)
+          await assertStopped(path)
+          return isStopped
+        }
+        await until(stoppedUnderIt)
+      })
+  )
+
   it.live("outlives a starter that is killed, and ends with the last of the others", () =>
     within(async (path) => {
       const starter = server(at(path))

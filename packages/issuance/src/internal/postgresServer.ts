@@ -72,6 +72,8 @@ const serverArguments = (paths: ClusterPaths, socketDirectory: string): Readonly
 export interface Started {
   readonly pid: number
   readonly hasEnded: () => boolean
+  /** It was told to stop, and did. */
+  readonly wasStopped: () => boolean
 }
 
 /** Servers that this process started and has not yet buried. */
@@ -111,7 +113,13 @@ export const startServer = (
       if (pid !== undefined) {
         children.add(pid)
         child.once("exit", () => children.delete(pid))
-        resume(Effect.succeed({ pid, hasEnded: () => child.exitCode !== null || child.signalCode !== null }))
+        resume(
+          Effect.succeed({
+            pid,
+            hasEnded: () => child.exitCode !== null || child.signalCode !== null,
+            wasStopped: () => child.exitCode === 0
+          })
+        )
       }
     })
   })
