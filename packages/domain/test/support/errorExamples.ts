@@ -267,6 +267,7 @@ export const errorExamples: ReadonlyArray<MosaicError> = [
     because: `${origin} closed the connection before an answer`,
     deadBy: expiresAt
   }),
+  new Certificate.IssuanceInProgress({ grantId, serial }),
   new Certificate.CertificateUnreadable({ source: "peer.crt", problem: "there is no PEM block" }),
   new Certificate.CertificateNotConformant({ source: "peer.crt", mismatches }),
   new Storage.StorageUnavailable({ operation: "find a grant", reason: "no answer within 30 seconds" }),
