@@ -44,9 +44,7 @@ const send = (method: "GET" | "POST", path: string, body: string | undefined, ex
     asked.end(body)
   })
 
-await Promise.all(
-  Array.from({ length: job.connections }, () => send("GET", job.warmUpPath, undefined, 200))
-)
+await Promise.all(Array.from({ length: job.connections }, () => send("GET", job.warmUpPath, undefined, 200)))
 const result = await load(job.bodies, job.connections, (body) => send("POST", job.path, body, 201))
 agent.destroy()
 process.stdout.write(`${JSON.stringify(result)}\n`)

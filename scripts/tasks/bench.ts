@@ -17,8 +17,24 @@ const { values } = parseArgs({
 })
 
 const figures = values.quick
-  ? ({ loads: [[1, 40], [16, 160], [64, 160]], rounds: 1, warmUp: 100 } as const)
-  : ({ loads: [[1, 300], [16, 1500], [64, 1500]], rounds: 5, warmUp: 3000 } as const)
+  ? ({
+      loads: [
+        [1, 40],
+        [16, 160],
+        [64, 160]
+      ],
+      rounds: 1,
+      warmUp: 100
+    } as const)
+  : ({
+      loads: [
+        [1, 300],
+        [16, 1500],
+        [64, 1500]
+      ],
+      rounds: 5,
+      warmUp: 3000
+    } as const)
 
 const two = (value: number) => value.toFixed(2)
 
