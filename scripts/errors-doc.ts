@@ -15,6 +15,7 @@ import * as Gateway from "../packages/domain/src/GatewayErrors.ts"
 import * as Grants from "../packages/domain/src/GrantErrors.ts"
 import { catalogue } from "../packages/domain/src/MosaicError.ts"
 import * as Peer from "../packages/domain/src/PeerErrors.ts"
+import * as PeerSide from "../packages/domain/src/PeerSideErrors.ts"
 import * as Request from "../packages/domain/src/RequestErrors.ts"
 import * as Server from "../packages/domain/src/ServerErrors.ts"
 import * as Storage from "../packages/domain/src/StorageErrors.ts"
@@ -63,6 +64,11 @@ const sections: ReadonlyArray<readonly [string, string, object]> = [
     "The way to the gateway",
     "Found by a client: `mosaic` with `--gateway`, or the peer's side. What the gateway itself refuses has an error of its own class, the same as where its database is.",
     Gateway
+  ],
+  [
+    "The peer's side",
+    "Found by `mosaic federation enroll` and `mosaic federation agent` themselves ([docs/federation/peer.md](federation/peer.md)).",
+    PeerSide
   ],
   [
     "Transport",

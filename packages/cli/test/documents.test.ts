@@ -10,6 +10,7 @@ import { stepTools } from "@mosaic-federation/testing/StepTools"
 import { Effect } from "effect"
 import { makeKey } from "./support/gatewayProcess.ts"
 import { createGrant, documentOf, launcher, mosaic, type Station, station, user } from "./support/mosaic.ts"
+import { grantor, newcomer } from "./support/peers.ts"
 
 const root = fileURLToPath(new URL("../../../", import.meta.url))
 
@@ -138,8 +139,8 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("documents", (it) =>
         ["errors", where, ["errors"]],
         ["error", where, ["grant", "show", "0d6f6c8e-8f0b-4a6e-9d5c-3b2a1f0e9d8c"]]
       ]
-      // It does not end: GatewayServe.test.ts reads its document.
-      const seen = new Set(["cert issue", "gateway serve"])
+      // These do not end: GatewayServe.test.ts and Agent.test.ts read their documents.
+      const seen = new Set(["cert issue", "gateway serve", "agent"])
       assert.deepStrictEqual(shapeOf(documentOf(issued.stdout)), shapeOf(documentsIn.get("cert issue")))
       const fresh = yield* station()
       writeFileSync(join(fresh.directory, "mosaic.config.json"), '{"tier": "local"}')
@@ -158,6 +159,16 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("documents", (it) =>
       const federation = runs.map(([name, at, args]) => [name, at, ["federation", ...args]] as const)
       for (const [name, at, args] of [...federation, ...others]) {
         const { stdout } = yield* mosaic(at, [...args, "--json"])
+        assert.deepStrictEqual(shapeOf(documentOf(stdout)), shapeOf(documentsIn.get(name)), name)
+        seen.add(name)
+      }
+      const { newGrant, newToken } = yield* grantor()
+      const { where: peer } = yield* newcomer(yield* newToken(yield* newGrant()))
+      for (const [name, args] of [
+        ["enroll", ["enroll", "--token-file", "token", "--out", "peer"]],
+        ["agent --status", ["agent", "--dir", "peer", "--status"]]
+      ] as const) {
+        const { stdout } = yield* mosaic(peer, ["federation", ...args, "--json"])
         assert.deepStrictEqual(shapeOf(documentOf(stdout)), shapeOf(documentsIn.get(name)), name)
         seen.add(name)
       }

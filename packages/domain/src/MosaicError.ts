@@ -8,6 +8,7 @@ import * as Enrollment from "./EnrollmentErrors.ts"
 import * as Gateway from "./GatewayErrors.ts"
 import * as Grants from "./GrantErrors.ts"
 import * as Peer from "./PeerErrors.ts"
+import * as PeerSide from "./PeerSideErrors.ts"
 import * as Request from "./RequestErrors.ts"
 import * as Server from "./ServerErrors.ts"
 import * as Storage from "./StorageErrors.ts"
@@ -55,11 +56,11 @@ export const MosaicError = Schema.Union([
   ...Peer.PeerError.members,
   ...Server.ServerError.members,
   ...Gateway.GatewayError.members,
+  ...PeerSide.PeerSideError.members,
   ...Transport.TransportError.members,
   ...Ca.CaError.members,
   Certificates.CertificateWithheld,
   Certificates.IssuanceAmbiguous,
-  Certificates.IssuanceInProgress,
   Certificates.CertificateUnreadable,
   Certificates.CertificateNotConformant,
   ...Storage.StorageError.members,

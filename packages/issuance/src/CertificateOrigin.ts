@@ -67,12 +67,7 @@ const make = Effect.gen(function* () {
       if (origin._tag !== "Renewal") return yield* grants.recordIntent(intent)
       const record = sql`
         INSERT INTO federation_renewals (serial, renewed_serial) VALUES (${intent.serial}, ${origin.renewedSerial})`
-      const both = Effect.gen(function* () {
-        const result = yield* grants.recordIntent(intent)
-        if (result._tag === "Recorded") yield* record
-        return result
-      })
-      return yield* inTransaction("record a renewal", both)
+      yield* inTransaction("record a renewal", Effect.andThen(grants.recordIntent(intent), record))
     }),
     recordIssued: Effect.fn("CertificateOrigin.recordIssued")(function* (issued, fingerprintSha256) {
       const origin = yield* CurrentOrigin

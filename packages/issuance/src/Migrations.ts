@@ -20,7 +20,6 @@ import { peers } from "./migrations/0004_peers.ts"
 import { apiKeys } from "./migrations/0005_api_keys.ts"
 import { idempotency } from "./migrations/0006_idempotency.ts"
 import { audit } from "./migrations/0007_audit.ts"
-import { journal } from "./migrations/0008_journal.ts"
 
 /** Numbered without gaps; what was released is never edited. */
 const migrations = {
@@ -30,8 +29,7 @@ const migrations = {
   "0004_peers": peers,
   "0005_api_keys": apiKeys,
   "0006_idempotency": idempotency,
-  "0007_audit": audit,
-  "0008_journal": journal
+  "0007_audit": audit
 }
 
 export interface Migration {

@@ -41,6 +41,8 @@ export interface PinnedHttpClientOptions {
   readonly baseUrl: URL
   /** PEM certificates; the server's TLS certificate must chain to one of them. With none, nothing is trusted. */
   readonly rootsPem: ReadonlyArray<string>
+  /** Also certificates that are no roots end a chain, each by itself: for a server that is known by nothing else yet. */
+  readonly anyAnchor?: boolean
   /** Shown to a server that asks for one. */
   readonly certificate?: ClientCertificate
   /** DNS, TCP and TLS together; 2 s by default. */
@@ -136,8 +138,7 @@ const connectTimedOut = "MOSAIC_CONNECT_TIMEOUT"
  * `tls.DEFAULT_*` could change.
  */
 const pinnedConnector = (
-  rootsPem: ReadonlyArray<string>,
-  certificate: ClientCertificate | undefined,
+  { anyAnchor = false, certificate, rootsPem }: PinnedHttpClientOptions,
   connectTimeout: Duration.Duration
 ): buildConnector.connector => {
   const connect = buildConnector({
@@ -149,7 +150,7 @@ const pinnedConnector = (
       minVersion: "TLSv1.2",
       maxVersion: "TLSv1.3",
       ciphers,
-      allowPartialTrustChain: false
+      allowPartialTrustChain: anyAnchor
     }),
     rejectUnauthorized: true,
     checkServerIdentity,
@@ -324,14 +325,13 @@ const make = Effect.fnUntraced(function* (
     connectTimeout = Duration.seconds(2),
     connections = 16,
     maxResponseBytes = 1024 * 1024,
-    rootsPem,
     totalTimeout = Duration.seconds(10)
   } = options
   if (baseUrl.protocol !== "https:") return yield* Effect.die(new Error("baseUrl is not https"))
   const { origin } = baseUrl
 
   const dispatcher = yield* NodeHttpClient.makeDispatcherOptions({
-    connect: pinnedConnector(rootsPem, options.certificate, connectTimeout),
+    connect: pinnedConnector(options, connectTimeout),
     connections,
     pipelining: 1,
     allowH2: false,

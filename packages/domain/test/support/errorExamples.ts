@@ -13,6 +13,7 @@ import * as Grants from "../../src/GrantErrors.ts"
 import { GrantId } from "../../src/GrantId.ts"
 import type { MosaicError } from "../../src/MosaicError.ts"
 import * as Peer from "../../src/PeerErrors.ts"
+import * as PeerSide from "../../src/PeerSideErrors.ts"
 import * as Request from "../../src/RequestErrors.ts"
 import * as Server from "../../src/ServerErrors.ts"
 import * as Storage from "../../src/StorageErrors.ts"
@@ -191,7 +192,6 @@ export const errorExamples: ReadonlyArray<MosaicError> = [
   new Server.ServerDraining({ retryAfterSeconds: 5 }),
   new Server.IdempotencyKeyReused({ idempotencyKey: "2f6f1b7e-order-4711" }),
   new Server.ListenFailed({ address: "127.0.0.1:8443", reason: "EADDRINUSE" }),
-  new Server.ValkeyUnavailable({ host: "valkey-federated", port: 6379, reason: "no answer within 1s" }),
   new Server.ServerCertificateRefused({
     problem: "the CA answered 400: claim sans holds a name that is not one of MOSAIC_GATEWAY_NAMES",
     provisioner: "mosaic-gateway",
@@ -214,6 +214,19 @@ export const errorExamples: ReadonlyArray<MosaicError> = [
     advice: "ask the gateway of that tenant",
     requestId
   }),
+  new PeerSide.EnrollmentUrlMismatch({ given: "https://other.example:8443", inToken: gatewayUrl }),
+  new PeerSide.GatewayRootsRefused({
+    url: gatewayUrl,
+    problem: `CN=Mosaic Root has SHA-256 ${otherKeySha256}, which is not in the token`
+  }),
+  new PeerSide.PeerDirectoryUnusable({
+    directory: "/var/lib/mosaic/peer",
+    problem: "there is no certificate in it",
+    advice: "enroll first: mosaic federation enroll --token-file FILE --out /var/lib/mosaic/peer"
+  }),
+  new PeerSide.PeerDirectoryBusy({ directory: "/var/lib/mosaic/peer", holder: "4711" }),
+  new PeerSide.RenewalHookFailed({ command: "systemctl reload orders", outcome: "exit code 1" }),
+  new PeerSide.RenewalOverdue({ serial, dueAt: passed, notAfter: expiresAt }),
   new Transport.CaConnectionRefused({ origin }),
   new Transport.CaUnreachable({ origin, reason: "EHOSTUNREACH" }),
   new Transport.CaNameNotResolved({ origin, reason: "ENOTFOUND" }),
@@ -267,7 +280,6 @@ export const errorExamples: ReadonlyArray<MosaicError> = [
     because: `${origin} closed the connection before an answer`,
     deadBy: expiresAt
   }),
-  new Certificate.IssuanceInProgress({ grantId, serial }),
   new Certificate.CertificateUnreadable({ source: "peer.crt", problem: "there is no PEM block" }),
   new Certificate.CertificateNotConformant({ source: "peer.crt", mismatches }),
   new Storage.StorageUnavailable({ operation: "find a grant", reason: "no answer within 30 seconds" }),

@@ -33,6 +33,8 @@ export interface GatewayClientOptions {
   readonly url: URL
   /** PEM certificates; the gateway's TLS certificate must chain to one of them. */
   readonly rootsPem: ReadonlyArray<string>
+  /** As in `PinnedHttpClientOptions`. */
+  readonly anyAnchor?: boolean
   /** What an operator or a newcomer says who it is with: an API key, a JWT, an enrollment token. */
   readonly bearer?: Redacted.Redacted
   /** What a peer says who it is with. */
@@ -128,6 +130,7 @@ const pinnedTransport = Effect.fnUntraced(function* (options: GatewayClientOptio
     rootsPem: options.rootsPem,
     connectTimeout,
     totalTimeout,
+    ...(options.anyAnchor === undefined ? {} : { anyAnchor: options.anyAnchor }),
     ...(certificate === undefined ? {} : { certificate })
   })
   const exchange = Effect.fnUntraced(function* (request: HttpClientRequest.HttpClientRequest) {

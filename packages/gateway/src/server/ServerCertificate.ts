@@ -18,7 +18,7 @@ import { parseCertificates } from "@mosaic-federation/x509/Certificate"
 import { checkPath } from "@mosaic-federation/x509/CertificationPath"
 import { Context, DateTime, Duration, Effect, Layer, Option, Redacted, Result, Schema } from "effect"
 import { SignJWT } from "jose"
-import { emptyCsr } from "./emptyCsr.ts"
+import { emptyCsr } from "../emptyCsr.ts"
 import type { TlsMaterial } from "./Listener.ts"
 import { ServerConfig } from "./ServerConfig.ts"
 

@@ -7,16 +7,15 @@ import type { UserId } from "@mosaic-federation/domain/UserId"
 import { parseCertificate } from "@mosaic-federation/x509/Certificate"
 import * as CertificateRequest from "@mosaic-federation/x509/CertificateRequest"
 import { timeLeft, utc } from "@mosaic-federation/x509/CertificateReport"
-import { formatPem, looksLikePem } from "@mosaic-federation/x509/Pem"
 import { resolve } from "node:path"
 import { type Duration, DateTime, Effect, Option, Redacted, Result } from "effect"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import { certOutFlag, forceFlag, grantFlag, optional, required, userFlag } from "../../../flags.ts"
-import { readInput } from "../../../InputFile.ts"
-import { keyTypes } from "../../../KeyType.ts"
+import { keyTypes } from "@mosaic-federation/gateway/client/KeyType"
 import { print } from "../../../Output.ts"
 import { type OutputFile, prepareOutput, reasonOf } from "../../../OutputFile.ts"
+import { readRequest } from "../../../RequestFile.ts"
 import { useIssuance } from "../../../Services.ts"
 
 const help = "mosaic federation cert issue --help"
@@ -76,16 +75,6 @@ const checkFiles = ({ certOut, csr, keyOut, keyType }: Files): Option.Option<Usa
   return Option.none()
 }
 
-/** DER of every request begins with a SEQUENCE (RFC 2986 §4.2). */
-const sequence = 0x30
-
-/** A request in DER becomes PEM; whether it is a request at all is decided by the program. */
-const readRequest = Effect.fnUntraced(function* (path: string) {
-  const bytes = yield* readInput(path)
-  const text = Buffer.from(bytes).toString("latin1")
-  return bytes[0] === sequence && !looksLikePem(text) ? formatPem("CERTIFICATE REQUEST", bytes) : text
-})
-
 interface PreparedKey {
   readonly csrPem: string
   readonly key: Option.Option<{ readonly file: OutputFile; readonly pem: Redacted.Redacted }>
@@ -97,7 +86,7 @@ const prepareKey = Effect.fnUntraced(function* ({ csr, keyOut, keyType }: Files,
     return { csrPem, key: Option.none() } satisfies PreparedKey
   }
   const file = yield* prepareOutput(keyOut.value, { mode: 0o600, force })
-  const { makePeerKey } = yield* Effect.promise(() => import("../../../PeerKey.ts"))
+  const { makePeerKey } = yield* Effect.promise(() => import("@mosaic-federation/gateway/client/PeerKey"))
   const made = yield* makePeerKey(Option.getOrElse(keyType, () => "p256" as const))
   const pem = made.privateKeyPem
   yield* file.fill(Redacted.value(pem)).pipe(

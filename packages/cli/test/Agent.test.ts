@@ -1,0 +1,402 @@
+/** `mosaic federation agent` as a peer has it: processes that live, fail and are killed, before real gateways. */
+import { createPrivateKey } from "node:crypto"
+import { existsSync, mkdirSync, readFileSync, watch, writeFileSync } from "node:fs"
+import { once } from "node:events"
+import { createInterface } from "node:readline"
+import { join } from "node:path"
+import { assert, layer } from "@effect/vitest"
+import type { ReceivedRequest } from "@mosaic-federation/testing/HostileServer"
+import { StepCaProcess } from "@mosaic-federation/testing/StepCaProcess"
+import { Duration, Effect } from "effect"
+import { startGateway } from "./support/gatewayProcess.ts"
+import { documentOf, type ErrorDocument, mosaic, start, type Station } from "./support/mosaic.ts"
+import { grantor, grantorBehindProxy, heldIn, newcomer } from "./support/peers.ts"
+
+interface StatusDocument {
+  readonly state: string
+  readonly serial: string
+  readonly renewals: number
+  readonly failures: number
+  readonly nextTryAt: string | null
+  readonly agentPid: number | null
+  readonly error: { readonly code: string } | null
+  readonly hook: { readonly serial: string; readonly error: { readonly code: string } | null } | null
+}
+
+interface LogLine extends Readonly<Record<string, unknown>> {
+  readonly message: string
+}
+
+/** Enrolled, with what it takes to go on. */
+const enrolledPeer = Effect.fnUntraced(function* (token: string) {
+  const peer = yield* newcomer(token)
+  const ran = yield* mosaic(peer.where, ["federation", "enroll", "--token-file", "token", "--out", "peer"])
+  assert.strictEqual(ran.code, 0, ran.stderr)
+  return peer
+})
+
+/** As if it had been received ten hours ago: its renewal is due. */
+const makeDue = (dir: string) => {
+  const path = join(dir, "current", "issued.json")
+  const facts = JSON.parse(readFileSync(path, "utf8")) as object
+  const receivedAt = new Date(Date.now() - 36_000_000).toISOString()
+  writeFileSync(path, JSON.stringify({ ...facts, receivedAt }))
+}
+
+const agent = (where: Station, ...args: ReadonlyArray<string>) =>
+  mosaic(where, ["federation", "agent", "--dir", "peer", ...args])
+
+const status = (stdout: string) => documentOf<StatusDocument>(stdout)
+
+/** Waits for its log to say something; ends with the scope. */
+const startAgent = (where: Station, ...args: ReadonlyArray<string>) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const child = start(where, ["federation", "agent", "--dir", "peer", ...args])
+      const exited = new Promise<number | null>((resolve) => child.once("exit", resolve))
+      const lines: Array<string> = []
+      const waiting = new Set<() => void>()
+      const changed = () => {
+        for (const tell of waiting) tell()
+      }
+      createInterface({ input: child.stderr }).on("line", (text) => {
+        lines.push(text)
+        changed()
+      })
+      const began = once(createInterface({ input: child.stdout }), "line") as Promise<ReadonlyArray<string>>
+      const logged = (isIt: (line: LogLine) => boolean, times = 1) =>
+        Effect.callback<void>((resume) => {
+          const look = () => {
+            const found = lines
+              .filter((text) => text.startsWith("{"))
+              .filter((text) => isIt(JSON.parse(text) as LogLine))
+            if (found.length < times) return
+            waiting.delete(look)
+            resume(Effect.void)
+          }
+          waiting.add(look)
+          look()
+        })
+      return {
+        lines,
+        /** What it printed when it began. */
+        began: Effect.promise(async () => (await began)[0] ?? ""),
+        logged,
+        exited: Effect.promise(() => exited),
+        end: (signal: NodeJS.Signals) =>
+          Effect.promise(() => {
+            child.kill(signal)
+            return exited
+          })
+      }
+    }),
+    ({ end }) => end("SIGKILL")
+  )
+
+const hasProof = ({ headers }: ReceivedRequest) => headers["mosaic-renewal-proof"] !== undefined
+
+const isRenewed = ({ message }: LogLine) => message === "the certificate is renewed"
+const isNotRenewed = ({ message }: LogLine) => message === "the certificate is not renewed"
+
+/** Waits for what happens in the directory to make it so. */
+const until = (dir: string, isSo: () => boolean) =>
+  Effect.callback<void>((resume) => {
+    const look = () => {
+      if (!isSo()) return
+      watcher.close()
+      resume(Effect.void)
+    }
+    const watcher = watch(dir, look)
+    look()
+    return Effect.sync(() => watcher.close())
+  })
+
+/** Waits for something to happen to a name in the directory. */
+const changes = (dir: string, name: string) =>
+  Effect.callback<void>((resume) => {
+    const watcher = watch(dir, { recursive: name === "versions" }, (_event, changed) => {
+      if (changed?.startsWith(name) === true) resume(Effect.sync(() => watcher.close()))
+    })
+    return Effect.sync(() => watcher.close())
+  })
+
+const script = (where: Station, name: string, body: string) => {
+  const path = join(where.directory, name)
+  writeFileSync(path, `#!/bin/sh\n${body}\n`, { mode: 0o755 })
+  return path
+}
+
+const linesIn = (path: string) =>
+  existsSync(path)
+    ? readFileSync(path, "utf8")
+        .split("\n")
+        .filter((line) => line !== "")
+    : []
+
+/** Each once: a hook that was killed may run again. */
+const toldIn = (path: string) => [...new Set(linesIn(path))]
+
+/** Certificates of 90 s: not renewed within 9 s of their issuance, and given again for half of their life. */
+const lifetimes = { min: "2s", default: "90s", max: "24h" }
+
+layer(StepCaProcess.layer({ lifetimes }), { excludeTestServices: true, timeout: "5 minutes" })(
+  "mosaic federation agent",
+  (it) => {
+    it.effect("renews with a new key, runs the hook with the new files, and ends loudly with the grant", () =>
+      Effect.gen(function* () {
+        const { gateway, newGrant, newToken, operator } = yield* grantor()
+        const grant = yield* newGrant()
+        const { dir, where } = yield* enrolledPeer(yield* newToken(grant))
+        const first = heldIn(dir)
+        const told = join(where.directory, "told")
+        const hook = script(
+          where,
+          "hook",
+          `cmp "$MOSAIC_PEER_KEY" "$MOSAIC_PEER_DIR/current/peer.key" && echo "$1 $MOSAIC_PEER_SERIAL $MOSAIC_PEER_GRANT" >>'${told}'`
+        )
+        makeDue(dir)
+        const running = yield* startAgent(where, "--exec", `${hook} reload`, "--json")
+        assert.hasAllKeys(JSON.parse(yield* running.began), ["directory", "pid", "serial", "notAfter"])
+        // The first certificate is a moment old: the gateway says when to come again, and is believed.
+        yield* running.logged(isRenewed)
+        yield* until(where.directory, () => toldIn(told).length === 1)
+        assert.strictEqual(yield* running.end("SIGTERM"), 0)
+        makeDue(dir)
+        const second = yield* startAgent(where, "--exec", `${hook} reload`)
+        yield* second.logged(isRenewed)
+        yield* until(where.directory, () => toldIn(told).length === 2)
+        const again = yield* agent(where, "--once", "--json")
+        assert.strictEqual(documentOf<ErrorDocument>(again.stdout).error.code, "PEER_DIRECTORY_BUSY")
+        const seen = yield* agent(where, "--status", "--json")
+        assert.strictEqual(seen.code, 0, seen.stderr)
+        const now = status(seen.stdout)
+        assert.deepInclude(now, { state: "valid", renewals: 2, failures: 0, error: null })
+        assert.isNumber(now.agentPid)
+        const held = heldIn(dir)
+        assert.strictEqual(held.serial, now.serial)
+        assert.isTrue(held.certificate.checkPrivateKey(createPrivateKey(held.key)))
+        assert.notStrictEqual(held.key, first.key)
+        const records = yield* operator.certificates.list({ query: { grant } })
+        assert.lengthOf(records.certificates, 3)
+        assert.deepStrictEqual(
+          toldIn(told),
+          records.certificates
+            .slice(0, 2)
+            .toReversed()
+            .map(({ serial }) => `reload ${serial} ${grant}`)
+        )
+        assert.strictEqual(readFileSync(join(dir, "peer.key"), "utf8"), held.key)
+        const metrics = readFileSync(join(dir, "metrics.prom"), "utf8")
+        assert.include(metrics, `mosaic_peer_renewals_total{grant="${grant}"} 2`)
+
+        yield* operator.grants.revoke({ params: { id: grant }, payload: { reason: "the contract ended" } })
+        assert.strictEqual(yield* second.end("SIGTERM"), 0)
+        makeDue(dir)
+        const last = yield* startAgent(where)
+        assert.strictEqual(yield* last.exited, 3)
+        const log = last.lines.join("\n")
+        assert.include(log, "THE GRANT IS OVER")
+        assert.match(log, /\((GRANT_REVOKED|PEER_CERTIFICATE_REVOKED)\)\n {2}why: .*\n {2}do: {2}/)
+        const over = yield* agent(where, "--status", "--json")
+        assert.deepStrictEqual([over.code, status(over.stdout).state], [3, "over"])
+        assert.isNull(status(over.stdout).nextTryAt)
+        assert.include(readFileSync(join(dir, "status.json"), "utf8"), '"state": "over"')
+        assert.include(
+          readFileSync(join(dir, "metrics.prom"), "utf8"),
+          `mosaic_peer_grant_over{grant="${grant}"} 1`
+        )
+        // Nobody is asked again for what is known.
+        const before = gateway.log().length
+        assert.strictEqual((yield* agent(where)).code, 3)
+        assert.strictEqual((yield* agent(where, "--once")).code, 3)
+        assert.lengthOf(gateway.log(), before)
+      })
+    )
+
+    it.effect(
+      "behind a proxy that ends TLS: renews by a proof, through lost answers and a gateway that is killed",
+      () =>
+        Effect.gen(function* () {
+          const {
+            gateway,
+            newGrant,
+            newToken,
+            operatorAt,
+            proxy,
+            where: home
+          } = yield* grantorBehindProxy({
+            MOSAIC_PLAIN_HTTP: "true"
+          })
+          assert.match(gateway.url, /^http:/)
+          const grant = yield* newGrant()
+          const { dir, where } = yield* enrolledPeer(yield* newToken(grant))
+          makeDue(dir)
+          proxy.decide((request) => (hasProof(request) ? "lose answer" : "pass"))
+          const running = yield* startAgent(where)
+          yield* gateway.logged(({ route, status }) => route === "/v1/renew" && status === 201)
+          yield* running.logged(isNotRenewed, 2)
+          yield* gateway.end("SIGKILL")
+          const failing = yield* agent(where, "--status", "--json")
+          assert.deepStrictEqual([failing.code, status(failing.stdout).state], [5, "failing"])
+          const next = yield* startGateway(home, {
+            STEP_CA_ROOT_CERT_PATH: join(where.directory, "peer", "root.crt"),
+            MOSAIC_PUBLIC_URL: proxy.url,
+            MOSAIC_TRUSTED_PROXIES: "127.0.0.1",
+            MOSAIC_PLAIN_HTTP: "true"
+          })
+          proxy.lead(next.url)
+          proxy.decide(() => "pass")
+          yield* running.logged(isRenewed)
+          assert.strictEqual(yield* running.end("SIGTERM"), 0)
+          const operator = yield* operatorAt(next.url)
+          const { certificates } = yield* operator.certificates.list({ query: { grant, state: "issued" } })
+          const requests = new Set(certificates.map(({ csrSha256 }) => csrSha256))
+          assert.strictEqual(requests.size, 2, "the key whose answer was lost is asked for again")
+          assert.include(
+            certificates.map(({ serial }) => serial),
+            heldIn(dir).serial
+          )
+          // The first try, by TLS, could show nothing; each proof is good for one request.
+          const proofs = proxy.server.requests
+            .filter(hasProof)
+            .map(({ headers }) => headers["mosaic-renewal-proof"])
+          assert.isAtLeast(proofs.length, 2)
+          assert.strictEqual(new Set(proofs).size, proofs.length)
+        })
+    )
+
+    it.effect(
+      "killed at any point, the next one goes on: nothing is lost, and nothing is asked for twice",
+      () =>
+        Effect.gen(function* () {
+          const { newGrant, newToken, operator, proxy } = yield* grantorBehindProxy()
+          const grant = yield* newGrant()
+          const { dir, where } = yield* enrolledPeer(yield* newToken(grant))
+          /** How many keys certificates were issued for. */
+          const requests = Effect.map(
+            operator.certificates.list({ query: { grant, state: "issued" } }),
+            ({ certificates }) => new Set(certificates.map(({ csrSha256 }) => csrSha256)).size
+          )
+
+          // Before the gateway has the request, and before the peer has the answer.
+          makeDue(dir)
+          for (const fate of ["hold request", "hold answer"] as const) {
+            proxy.decide((request) => (hasProof(request) ? fate : "pass"))
+            const killed = yield* startAgent(where)
+            yield* proxy.holds
+            yield* killed.end("SIGKILL")
+            proxy.release()
+          }
+          proxy.decide(() => "pass")
+          const key = readFileSync(join(dir, "pending", "peer.key"), "utf8")
+          const next = yield* startAgent(where)
+          yield* next.logged(isRenewed)
+          assert.strictEqual(yield* next.end("SIGTERM"), 0)
+          assert.strictEqual(heldIn(dir).key, key)
+          assert.strictEqual(yield* requests, 2)
+
+          // While files are put in place, wherever that is just then.
+          for (const name of ["pending", "versions", "current", "agent.json"]) {
+            const before = heldIn(dir).serial
+            makeDue(dir)
+            const killed = yield* startAgent(where)
+            yield* changes(dir, name)
+            yield* killed.end("SIGKILL")
+            const { certificate, key } = heldIn(dir)
+            assert.isTrue(certificate.checkPrivateKey(createPrivateKey(key)), name)
+            if (heldIn(dir).serial === before) {
+              const again = yield* startAgent(where)
+              yield* again.logged(isRenewed)
+              assert.strictEqual(yield* again.end("SIGTERM"), 0)
+            }
+            assert.notStrictEqual(heldIn(dir).serial, before)
+          }
+          assert.strictEqual(yield* requests, 6)
+        })
+    )
+
+    it.effect(
+      "runs the hook until it has done its work, also after a kill, and renews whatever it does",
+      () =>
+        Effect.gen(function* () {
+          const { newGrant, newToken } = yield* grantor()
+          const { dir, where } = yield* enrolledPeer(yield* newToken(yield* newGrant()))
+          const told = join(where.directory, "told")
+          const slow = script(where, "slow", `echo "$MOSAIC_PEER_SERIAL" >>'${told}'; exec sleep 600`)
+          const quick = script(where, "quick", `echo "$MOSAIC_PEER_SERIAL" >>'${told}'`)
+          makeDue(dir)
+          const killed = yield* startAgent(where, "--exec", slow)
+          yield* until(where.directory, () => linesIn(told).length > 0)
+          const { serial } = heldIn(dir)
+          yield* killed.end("SIGKILL")
+          const again = yield* agent(where, "--once", "--exec", quick, "--json")
+          assert.strictEqual(again.code, 0, again.stderr)
+          assert.deepStrictEqual(linesIn(told), [serial, serial])
+          assert.strictEqual((yield* agent(where, "--once", "--exec", quick)).code, 0)
+          assert.lengthOf(linesIn(told), 2)
+
+          makeDue(dir)
+          const broken = yield* startAgent(where, "--exec", "false")
+          yield* broken.logged(({ message }) => message === "the hook failed")
+          yield* broken.end("SIGTERM")
+          assert.notStrictEqual(heldIn(dir).serial, serial)
+          const trouble = yield* agent(where, "--status", "--json")
+          assert.deepStrictEqual(
+            [trouble.code, status(trouble.stdout).hook?.error?.code],
+            [8, "RENEWAL_HOOK_FAILED"]
+          )
+          assert.include(trouble.stderr, "run the command by hand and correct it")
+          for (const exec of ["reload && restart", "sh -c 'reload'", "$RELOAD", " "]) {
+            const refused = yield* agent(where, "--exec", exec, "--json")
+            assert.deepStrictEqual(
+              [refused.code, documentOf<ErrorDocument>(refused.stdout).error.code],
+              [2, "USAGE_INVALID"]
+            )
+          }
+        })
+    )
+
+    it.effect("waits while the grant is suspended, and ends with a grant that comes to its end", () =>
+      Effect.gen(function* () {
+        const { newGrant, newToken, operator } = yield* grantor()
+        const id = yield* newGrant()
+        const { dir, where } = yield* enrolledPeer(yield* newToken(id))
+        makeDue(dir)
+        yield* operator.grants.suspend({ params: { id } })
+        const waiting = yield* startAgent(where)
+        yield* waiting.logged(isNotRenewed)
+        const seen = yield* agent(where, "--status", "--json")
+        assert.deepStrictEqual([seen.code, status(seen.stdout).state], [3, "suspended"])
+        yield* operator.grants.resume({ params: { id } })
+        yield* waiting.logged(isRenewed)
+        yield* waiting.end("SIGTERM")
+
+        const brief = yield* newGrant(Duration.seconds(40))
+        const last = yield* enrolledPeer(yield* newToken(brief))
+        const ending = yield* startAgent(last.where)
+        assert.strictEqual(yield* ending.exited, 3)
+        const log = ending.lines.join("\n")
+        assert.include(log, "THE GRANT IS OVER")
+        assert.include(log, "enroll again")
+        const over = yield* agent(last.where, "--status", "--json")
+        assert.strictEqual(over.code, 3)
+        assert.include(["expired", "over"], status(over.stdout).state)
+      })
+    )
+
+    it.effect("says what is wrong with a directory", () =>
+      Effect.gen(function* () {
+        const { where } = yield* newcomer("unused")
+        const refusal = Effect.map(agent(where, "--json"), ({ code, stdout }) => {
+          const { error } = documentOf<ErrorDocument>(stdout)
+          return [code, error.code, error.message, error.remediation] as const
+        })
+        const absent = yield* refusal
+        assert.deepStrictEqual(absent.slice(0, 2), [7, "PEER_DIRECTORY_UNUSABLE"])
+        assert.include(absent[3], "enroll first: mosaic federation enroll")
+        mkdirSync(join(where.directory, "peer"), { mode: 0o700 })
+        assert.include((yield* refusal)[2], "there is no certificate in it")
+      })
+    )
+  }
+)

@@ -1,0 +1,57 @@
+/** What an agent must know again after a restart: how the last tries went, and whether the hook has been told. */
+import { MosaicError } from "@mosaic-federation/domain/MosaicError"
+import { Effect, Option, Schema } from "effect"
+import type { Held, PeerDirectory } from "./PeerDirectory.ts"
+
+const fileName = "agent.json"
+
+const Instant = Schema.DateTimeUtcFromString
+
+const AgentMemory = Schema.Struct({
+  /** Of the certificate that this is about. */
+  serial: Schema.String,
+  /** Renewals since the directory was made. */
+  renewals: Schema.Int,
+  /** Tries in a row that brought no certificate. */
+  failures: Schema.Int,
+  lastTryAt: Schema.NullOr(Instant),
+  /** Not before the last failure's pause is over; null where the certificate's own time holds. */
+  nextTryAt: Schema.NullOr(Instant),
+  error: Schema.NullOr(MosaicError),
+  hook: Schema.NullOr(
+    Schema.Struct({
+      serial: Schema.String,
+      at: Instant,
+      /** Null where it did its work. */
+      error: Schema.NullOr(MosaicError),
+      failures: Schema.Int
+    })
+  )
+})
+
+export type AgentMemory = typeof AgentMemory.Type
+
+const Json = Schema.fromJsonString(Schema.toCodecJson(AgentMemory))
+const decode = Schema.decodeUnknownOption(Json)
+const encode = Schema.encodeSync(Json)
+
+const fresh = (serial: string): AgentMemory => ({
+  serial,
+  renewals: 0,
+  failures: 0,
+  lastTryAt: null,
+  nextTryAt: null,
+  error: null,
+  hook: null
+})
+
+/** A new certificate makes an end of what was wrong with the one before. */
+export const recall = (directory: PeerDirectory, { by, leaf }: Held): AgentMemory => {
+  const memory = Option.getOrUndefined(Option.flatMap(directory.read(fileName), decode))
+  if (memory?.serial === leaf.serial) return memory
+  const renewals = by === "renewal" ? (memory?.renewals ?? 0) + 1 : 0
+  return { ...fresh(leaf.serial), renewals, hook: memory?.hook ?? null }
+}
+
+export const remember = (directory: PeerDirectory, memory: AgentMemory) =>
+  Effect.suspend(() => directory.write(fileName, `${encode(memory)}\n`))
