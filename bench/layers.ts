@@ -12,7 +12,7 @@ import { GrantRepo } from "@mosaic-federation/issuance/GrantRepo"
 import { Issuance } from "@mosaic-federation/issuance/Issuance"
 import { PinnedHttpClient } from "@mosaic-federation/issuance/PinnedHttpClient"
 import { randomSerial } from "@mosaic-federation/issuance/randomSerial"
-import { TokenSigner } from "@mosaic-federation/issuance/TokenSigner"
+import { randomJti, TokenSigner } from "@mosaic-federation/issuance/TokenSigner"
 import { makeCsr } from "@mosaic-federation/testing/Csr"
 import { StepCaProcess } from "@mosaic-federation/testing/StepCaProcess"
 import * as CertificateRequest from "@mosaic-federation/x509/CertificateRequest"
@@ -81,12 +81,15 @@ const program = Effect.gen(function* () {
         Effect.gen(function* () {
           const csr = Result.getOrThrow(CertificateRequest.parse(pem))
           const now = yield* DateTime.now
-          const token = yield* signer.forSigning({
-            grantId: grant.id,
-            subjectUserId: userId,
-            serial: randomSerial(),
-            csrSha256: csr.sha256Hex
-          })
+          const token = yield* signer.forSigning(
+            {
+              grantId: grant.id,
+              subjectUserId: userId,
+              serial: randomSerial(),
+              csrSha256: csr.sha256Hex
+            },
+            randomJti()
+          )
           return {
             csr: csr.pem,
             ott: Redacted.value(token.value),

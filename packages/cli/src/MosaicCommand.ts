@@ -10,13 +10,14 @@ import { InternalError, UsageInvalid } from "@mosaic-federation/domain/CommandEr
 import { ConfigInvalid } from "@mosaic-federation/domain/ConfigurationErrors"
 import { CurrentRequest } from "@mosaic-federation/domain/CurrentRequest"
 import { isMosaicError, type MosaicError } from "@mosaic-federation/domain/MosaicError"
-import { Cause, Console, Effect, Layer, Logger, type LogLevel, References, Result } from "effect"
+import { Cause, Console, Effect, Layer, type LogLevel, References, Result } from "effect"
 import * as CliConfig from "effect/cli/CliConfig"
 import * as CliError from "effect/cli/CliError"
 import * as Command from "effect/cli/Command"
 import * as GlobalFlag from "effect/cli/GlobalFlag"
 import { Answered } from "./Answered.ts"
 import { mosaic } from "./commands/mosaic.ts"
+import * as CommandLog from "./CommandLog.ts"
 import { errorDocument, errorLines } from "./ErrorReport.ts"
 import { writeDocument, writeError, writeOut } from "./Output.ts"
 import { version } from "./version.ts"
@@ -138,13 +139,6 @@ export const runMosaic = Effect.fnUntraced(function* (argv: ReadonlyArray<string
     Effect.provideService(Console.Console, framework.console),
     Effect.provideService(CurrentRequest, { requester: requester(), requestId: randomUUID() }),
     Effect.provideService(References.MinimumLogLevel, level),
-    Effect.provide(
-      Layer.mergeAll(
-        NodeServices.layer,
-        CliConfig.layer({ builtIns }),
-        // The console's log is what waits; the ready-made loggers write there.
-        Logger.layer([Logger.withConsoleError(Logger.formatLogFmt)])
-      )
-    )
+    Effect.provide(Layer.mergeAll(NodeServices.layer, CliConfig.layer({ builtIns }), CommandLog.layer))
   )
 })

@@ -230,7 +230,10 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("mosaic gateway serv
       const issuer = yield* clientOf(gateway.url, { rootPath, bearer: (yield* makeKey(where, "issue")).key })
       const { id } = yield* issuer.grants.create({ payload: yield* newGrant })
       const params = { id }
+      const statusNow = Effect.map(issuer.grants.status({ params }), ({ status }) => status)
+      assert.strictEqual(yield* statusNow, "active")
       assert.strictEqual((yield* issuer.grants.suspend({ params })).status, "suspended")
+      assert.strictEqual(yield* statusNow, "suspended")
       const { pem: csr } = yield* makeCsr("P-256")
       const refused = yield* Effect.flip(issuer.certificates.issue({ params, headers: {}, payload: { csr } }))
       assert.strictEqual(refused._tag, "GrantSuspended")
@@ -240,6 +243,7 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("mosaic gateway serv
         ["GRANT_SUSPENDED"]
       )
       assert.strictEqual((yield* issuer.grants.resume({ params })).status, "active")
+      assert.strictEqual(yield* statusNow, "active")
 
       const end = (days: number) =>
         Effect.map(inDays(days), (expiresAt) => ({ params, payload: { expiresAt } }))
@@ -419,8 +423,8 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("mosaic gateway serv
       assert.deepInclude(JSON.parse(text), {
         status: "unavailable",
         checks: [
-          { name: "database", ok: true, code: null },
-          { name: "ca", ok: false, code: "CA_CONNECTION_REFUSED" }
+          { name: "database", ok: true, required: true, code: null },
+          { name: "ca", ok: false, required: true, code: "CA_CONNECTION_REFUSED" }
         ]
       })
       assert.notInclude(text, String(ca.port))

@@ -56,6 +56,23 @@ export class IssuanceAmbiguous extends ErrorClass<IssuanceAmbiguous>()(
   }
 ) {}
 
+export class IssuanceInProgress extends ErrorClass<IssuanceInProgress>()(
+  "IssuanceInProgress",
+  { grantId: GrantId, serial: Schema.String },
+  {
+    code: "ISSUANCE_IN_PROGRESS",
+    title: "Another request is asking for a certificate for the same CSR",
+    explanation:
+      "For one grant and one CSR one certificate is issued. Another request with the same two was at work on it for as long as this one waited. It ends by itself; should its program die, its intent is settled within seconds.",
+    httpStatus: 409,
+    exitCode: ExitCode.unavailable,
+    retryable: true,
+    message: ({ grantId, serial }) =>
+      `another request is asking for a certificate of grant ${grantId} for this CSR, with serial ${serial}`,
+    remediation: () => `ask again with the same CSR: the answer is the other request's certificate`
+  }
+) {}
+
 export class CertificateUnreadable extends ErrorClass<CertificateUnreadable>()(
   "CertificateUnreadable",
   { source: Schema.String, problem: Schema.String },

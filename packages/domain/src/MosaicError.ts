@@ -61,6 +61,7 @@ export const MosaicError = Schema.Union([
   ...Ca.CaError.members,
   Certificates.CertificateWithheld,
   Certificates.IssuanceAmbiguous,
+  Certificates.IssuanceInProgress,
   Certificates.CertificateUnreadable,
   Certificates.CertificateNotConformant,
   ...Storage.StorageError.members,

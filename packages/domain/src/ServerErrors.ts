@@ -254,6 +254,23 @@ export class ListenFailed extends ErrorClass<ListenFailed>()(
   }
 ) {}
 
+export class ValkeyUnavailable extends ErrorClass<ValkeyUnavailable>()(
+  "ValkeyUnavailable",
+  { host: Schema.String, port: Schema.Int, reason: Schema.String },
+  {
+    code: "VALKEY_UNAVAILABLE",
+    title: "Valkey cannot be reached, or takes no writes",
+    explanation:
+      "The gateway goes on without it: tasks wait until they are looked for, each replica counts limits for itself, and every status is read from the database. Nothing is lost, and no answer is wrong.",
+    httpStatus: 503,
+    exitCode: ExitCode.storage,
+    retryable: true,
+    message: ({ host, port, reason }) => `${host}:${port}: ${reason}`,
+    remediation: () =>
+      `see which one is used and where that is set (mosaic config show), start it, or look at its log; a gateway finds it again by itself`
+  }
+) {}
+
 export class ServerCertificateRefused extends ErrorClass<ServerCertificateRefused>()(
   "ServerCertificateRefused",
   { problem: Schema.String, provisioner: Schema.String, names: Schema.String, requestId: Schema.String },
@@ -289,6 +306,7 @@ export const ServerError = Schema.Union([
   ServerDraining,
   IdempotencyKeyReused,
   ListenFailed,
+  ValkeyUnavailable,
   ServerCertificateRefused
 ])
 

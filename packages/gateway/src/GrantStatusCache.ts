@@ -11,8 +11,9 @@ import type { GrantNotFound } from "@mosaic-federation/domain/GrantErrors"
 import { GrantId } from "@mosaic-federation/domain/GrantId"
 import type { StorageError } from "@mosaic-federation/domain/StorageErrors"
 import { GrantRepo } from "@mosaic-federation/issuance/GrantRepo"
-import { Context, DateTime, Duration, Effect, Layer, Option, Queue, Schema } from "effect"
+import { Context, DateTime, Duration, Effect, Layer, Metric, Option, Queue, Schema } from "effect"
 import { Redis } from "effect/persistence/Redis"
+import { grantStatusAnswers } from "./server/Metrics.ts"
 import { Valkey } from "./Valkey.ts"
 
 export interface GrantStatusAnswer {
@@ -209,16 +210,17 @@ const make = Effect.fnUntraced(function* (memory: Memory) {
     status: Effect.fn("GrantStatusCache.status")(function* (grantId: GrantId) {
       const now = yield* DateTime.now
       const { grant, keep } = hearing ? yield* memory.look(grantId) : unheard
-      const answer = (found: Grant, from: "cache" | "row"): GrantStatusAnswer => ({
-        grantId,
-        status: found.statusAt(now),
-        expiresAt: found.expiresAt,
-        from
-      })
-      if (Option.isSome(grant)) return answer(grant.value, "cache")
+      const answer = (found: Grant, from: "cache" | "row") =>
+        Effect.as(Metric.update(Metric.withAttributes(grantStatusAnswers, { from }), 1), {
+          grantId,
+          status: found.statusAt(now),
+          expiresAt: found.expiresAt,
+          from
+        } satisfies GrantStatusAnswer)
+      if (Option.isSome(grant)) return yield* answer(grant.value, "cache")
       const row = yield* grants.find(grantId)
       yield* keep(row)
-      return answer(row, "row")
+      return yield* answer(row, "row")
     }),
     forget: memory.forget
   })

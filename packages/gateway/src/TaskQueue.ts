@@ -1,12 +1,14 @@
 /**
- * The queue as a command sees it: it tries the tasks that it has just caused itself, once, and says truthfully what is
- * still open. Whatever it does not finish is left to the workers.
+ * The queue as a command or a request sees it: it tries the tasks that it has just caused itself, once, and says
+ * truthfully what is still open. Whatever it does not finish is left to the workers, who are rung for where there is a
+ * bell.
  */
 import { randomUUID } from "node:crypto"
 import type { StorageError } from "@mosaic-federation/domain/StorageErrors"
 import { StepCa } from "@mosaic-federation/issuance/StepCa"
 import { type TaskId, TaskRepo, WorkerId } from "@mosaic-federation/issuance/TaskRepo"
-import { Context, Effect, Layer, Option, References, Result } from "effect"
+import { Context, Duration, Effect, Layer, Option, References, Result } from "effect"
+import { TaskBell } from "./TaskBell.ts"
 import { lease, TaskRunner } from "./TaskRunner.ts"
 
 export interface TriedTasks {
@@ -32,6 +34,7 @@ export class TaskQueue extends Context.Service<
     TaskQueue,
     Effect.gen(function* () {
       const tasks = yield* TaskRepo
+      const bell = yield* Effect.serviceOption(TaskBell)
       const worker = WorkerId.make(randomUUID())
 
       const runAll = Effect.fnUntraced(function* (ids: ReadonlyArray<TaskId>) {
@@ -59,6 +62,9 @@ export class TaskQueue extends Context.Service<
           if (ids.length === 0) return { done: 0, open: 0, because: null }
           const withoutCa = yield* withCa(ids)
           const open = yield* tasks.openOf(ids)
+          if (Option.isSome(bell)) {
+            yield* Effect.forEach(open, ({ id }) => bell.value.ring(id, Duration.zero), { discard: true })
+          }
           return {
             done: ids.length - open.length,
             open: open.length,

@@ -70,6 +70,7 @@ export const layer = ({
 
       /** Takes only what it does at once, so that the other replicas get their part. */
       const look: Effect.Effect<void, StorageError> = Effect.gen(function* () {
+        yield* tasks.settleAbandoned
         const due = yield* tasks.claimDue(worker, lease, concurrency)
         yield* Effect.forEach(due, run, { concurrency, discard: true })
         if (due.length > 0) return yield* look

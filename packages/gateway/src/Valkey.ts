@@ -4,10 +4,11 @@
  * made anew in the background, and each one has a number, so that users can tell that there was a gap.
  */
 import { readFile } from "node:fs/promises"
-import { Context, DateTime, Deferred, Duration, Effect, Exit, Layer, Redacted } from "effect"
+import { Context, DateTime, Deferred, Duration, Effect, Exit, Layer, Metric, Redacted } from "effect"
 import * as Redis from "effect/persistence/Redis"
 import { createClient, ErrorReply } from "redis"
 import type { QueueAddress } from "./QueueUrl.ts"
+import { valkeyUp } from "./server/Metrics.ts"
 
 export type ValkeyHealth =
   | { readonly state: "up"; readonly since: DateTime.Utc }
@@ -99,6 +100,7 @@ export class Valkey extends Context.Service<
 
         const goUp = Effect.fnUntraced(function* (session: Session) {
           const away = health
+          yield* Metric.update(valkeyUp, 1)
           health = { state: "up", since: yield* DateTime.now }
           current = session
           if (away.state === "away" && away.reason !== notYet) yield* Effect.logInfo("Valkey is back")
@@ -108,6 +110,7 @@ export class Valkey extends Context.Service<
         const goAway = Effect.fnUntraced(function* (reason: string) {
           const before = health
           current = undefined
+          yield* Metric.update(valkeyUp, 0)
           if (before.state === "away" && before.reason === reason) return
           health = {
             state: "away",
@@ -117,6 +120,7 @@ export class Valkey extends Context.Service<
           yield* Effect.logWarning("Valkey is away: everything goes on without it, slower", {
             host: address.host,
             port: address.port,
+            code: "VALKEY_UNAVAILABLE",
             reason
           })
         })

@@ -2,10 +2,12 @@
  * An `Issuance` whose refusals are on the audit record. What happens from the intent on is recorded with it, by
  * `GrantRepo`; what is refused before has left no other trace.
  */
+import type { GrantId } from "@mosaic-federation/domain/GrantId"
+import type { IssuedCert } from "@mosaic-federation/domain/IssuedCert"
 import { Effect, Layer } from "effect"
 import { currentIssuance } from "./AuditRecord.ts"
 import { AuditRepo } from "./AuditRepo.ts"
-import { Issuance } from "./Issuance.ts"
+import { Issuance, type IssuanceError } from "./Issuance.ts"
 
 /** Takes the place of the `Issuance` that it is given. */
 export const layer = Layer.effect(
@@ -13,12 +15,19 @@ export const layer = Layer.effect(
   Effect.gen(function* () {
     const issuance = yield* Issuance
     const { refusing } = yield* AuditRepo
+
+    const audited = Effect.fnUntraced(function* (
+      grantId: GrantId,
+      issue: Effect.Effect<IssuedCert, IssuanceError>
+    ) {
+      const event = { ...(yield* currentIssuance), grantId }
+      // A grant that ended in flight is on record with its certificate.
+      return yield* refusing(event, issue, ({ _tag }) => _tag === "GrantEndedInFlight")
+    })
+
     return Issuance.of({
-      issue: Effect.fnUntraced(function* (request) {
-        const event = { ...(yield* currentIssuance), grantId: request.grantId }
-        // A grant that ended in flight is on record with its certificate.
-        return yield* refusing(event, issuance.issue(request), ({ _tag }) => _tag === "GrantEndedInFlight")
-      })
+      issue: (request) => audited(request.grantId, issuance.issue(request)),
+      issueUnder: (request) => audited(request.grant.id, issuance.issueUnder(request))
     })
   })
 )

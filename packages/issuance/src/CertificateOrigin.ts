@@ -67,7 +67,12 @@ const make = Effect.gen(function* () {
       if (origin._tag !== "Renewal") return yield* grants.recordIntent(intent)
       const record = sql`
         INSERT INTO federation_renewals (serial, renewed_serial) VALUES (${intent.serial}, ${origin.renewedSerial})`
-      yield* inTransaction("record a renewal", Effect.andThen(grants.recordIntent(intent), record))
+      const both = Effect.gen(function* () {
+        const result = yield* grants.recordIntent(intent)
+        if (result._tag === "Recorded") yield* record
+        return result
+      })
+      return yield* inTransaction("record a renewal", both)
     }),
     recordIssued: Effect.fn("CertificateOrigin.recordIssued")(function* (issued, fingerprintSha256) {
       const origin = yield* CurrentOrigin

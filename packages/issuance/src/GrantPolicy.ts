@@ -64,17 +64,22 @@ export const checkStatus = (
   }
 }
 
-/** Checks in this order: subject user, status, what the grant has left, the lifetime asked for. */
+export const checkSubject = (
+  grant: Grant,
+  asked: IssueCertRequest["subjectUserId"]
+): Result.Result<void, GrantSubjectMismatch> =>
+  asked === grant.subjectUserId
+    ? Result.succeed(undefined)
+    : Result.fail(new GrantSubjectMismatch({ grantId: grant.id, asked }))
+
+/** Checks in this order: status, what the grant has left, the lifetime asked for. */
 export const decideValidity = (
   grant: Grant,
-  request: Pick<IssueCertRequest, "subjectUserId" | "lifetime">,
+  request: Pick<IssueCertRequest, "lifetime">,
   lifetimes: Lifetimes,
   now: DateTime.Utc
 ): Result.Result<Validity, GrantRefusal> => {
   const grantId = grant.id
-  if (request.subjectUserId !== grant.subjectUserId) {
-    return Result.fail(new GrantSubjectMismatch({ grantId, asked: request.subjectUserId }))
-  }
   return Result.flatMap(checkStatus(grant, now), (): Result.Result<Validity, GrantRefusal> => {
     const start = wholeSeconds(now)
     const end = wholeSeconds(grant.expiresAt)

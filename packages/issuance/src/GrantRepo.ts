@@ -13,7 +13,7 @@ import {
 } from "@mosaic-federation/domain/Grant"
 import { GrantAlreadyExists, GrantEndedInFlight, GrantNotFound } from "@mosaic-federation/domain/GrantErrors"
 import { GrantId } from "@mosaic-federation/domain/GrantId"
-import type { IssuedCert } from "@mosaic-federation/domain/IssuedCert"
+import { IssuedCert } from "@mosaic-federation/domain/IssuedCert"
 import { SerialNumber } from "@mosaic-federation/domain/SerialNumber"
 import { type StorageError, StorageFailed } from "@mosaic-federation/domain/StorageErrors"
 import { UserId } from "@mosaic-federation/domain/UserId"
@@ -24,7 +24,7 @@ import { auditBy, currentIssuance } from "./AuditRecord.ts"
 import * as Database from "./Database.ts"
 import { rowsOf } from "./internal/rowsOf.ts"
 import { transactionOn } from "./internal/transactionOn.ts"
-import { revokeUnlessDead, TaskId } from "./TaskRepo.ts"
+import { heldUntil, revokeUnlessDead, settleAbandoned, TaskId } from "./TaskRepo.ts"
 
 export interface IssuanceIntent {
   readonly serial: SerialNumber
@@ -32,10 +32,25 @@ export interface IssuanceIntent {
   readonly subjectUserId: UserId
   /** Lower-case hex SHA-256 of the CSR's DER. */
   readonly csrSha256: string
+  /** Of the one-time token; a further try has the same with its number behind. */
+  readonly jti: string
+  readonly requester: string
+  readonly requestId: string
   readonly requestedAt: DateTime.Utc
   /** What the CA is asked for: no certificate of this intent lives longer. */
   readonly notAfter: DateTime.Utc
 }
+
+/**
+ * `IssuedBefore`: the CSR has a certificate of this grant that lives as long as is asked, and more than half of its life is
+ * left. `InProgress`: somebody is asking the CA for one. `NotGranted`: the grant does not allow it, or not any more.
+ * Nothing is recorded then.
+ */
+export type RecordIntentResult =
+  | { readonly _tag: "Recorded" }
+  | { readonly _tag: "IssuedBefore"; readonly issued: IssuedCert }
+  | { readonly _tag: "InProgress"; readonly serial: SerialNumber }
+  | { readonly _tag: "NotGranted" }
 
 /** `GrantEnded`: the grant was no longer active when the certificate was to be recorded; it was recorded as withheld. */
 export type RecordIssuedResult =
@@ -57,6 +72,10 @@ export interface CertificateRecord {
   readonly subjectUserId: UserId
   readonly state: "intent" | "issued" | IssuanceOutcome["state"]
   readonly csrSha256: string
+  /** As in its intent; null where that is of an earlier version. */
+  readonly jti: string | null
+  readonly requester: string | null
+  readonly requestId: string | null
   readonly requestedAt: DateTime.Utc
   readonly notBefore: DateTime.Utc | null
   readonly notAfter: DateTime.Utc
@@ -121,6 +140,9 @@ export const CertificateRow = Schema.Struct({
   subject_user_id: UserId,
   state: Schema.Literals(["intent", "issued", "refused", "withheld", "ambiguous"]),
   csr_sha256: Schema.String,
+  jti: Schema.NullOr(Schema.String),
+  requester: Schema.NullOr(Schema.String),
+  request_id: Schema.NullOr(Schema.String),
   requested_at: Schema.DateTimeUtcFromDate,
   not_before: Schema.NullOr(Schema.DateTimeUtcFromDate),
   not_after: Schema.DateTimeUtcFromDate,
@@ -136,6 +158,9 @@ export const toCertificateRecord = (row: typeof CertificateRow.Type): Certificat
   subjectUserId: row.subject_user_id,
   state: row.state,
   csrSha256: row.csr_sha256,
+  jti: row.jti,
+  requester: row.requester,
+  requestId: row.request_id,
   requestedAt: row.requested_at,
   notBefore: row.not_before,
   notAfter: row.not_after,
@@ -152,7 +177,33 @@ const LiveCertificatesRow = Schema.Struct({
 
 const SerialRow = Schema.Struct({ serial: SerialNumber })
 
+const IntentRow = Schema.Struct({
+  recorded: Schema.NullOr(SerialNumber),
+  granted: Schema.NullOr(GrantId),
+  open: Schema.NullOr(SerialNumber),
+  abandoned: Schema.NullOr(Schema.Boolean),
+  again: Schema.NullOr(SerialNumber)
+})
+
+const pemBlocks = /-----BEGIN CERTIFICATE-----\n[^-]+-----END CERTIFICATE-----\n/g
+
+/** Undefined unless it was issued. */
+export const certificateOf = ({
+  fullChainPem,
+  notAfter,
+  notBefore,
+  serial
+}: Pick<CertificateRecord, "serial" | "notBefore" | "notAfter" | "fullChainPem">): IssuedCert | undefined => {
+  const [certificate, ...chain] = fullChainPem?.match(pemBlocks) ?? []
+  return certificate === undefined || notBefore === null
+    ? undefined
+    : new IssuedCert({ certificate, chain, serial, notBefore, notAfter })
+}
+
 const standardLimit = 100
+
+/** At the certificates of one CSR, for one intent. */
+const mostLooks = 20
 
 const TaskRow = Schema.Struct({ id: TaskId })
 
@@ -166,8 +217,13 @@ export class GrantRepo extends Context.Service<
       id: GrantId,
       reason: string
     ) => Effect.Effect<RevocationEffect, GrantNotFound | StorageError>
-    /** Committed before it returns; a serial that was used before is refused with `StorageFailed`. */
-    readonly recordIntent: (intent: IssuanceIntent) => Effect.Effect<void, StorageError>
+    /**
+     * Committed before it returns; a serial that was used before is refused with `StorageFailed`. Of two with the same
+     * grant and CSR one alone is recorded until the other has its outcome.
+     */
+    readonly recordIntent: (intent: IssuanceIntent) => Effect.Effect<RecordIntentResult, StorageError>
+    /** Says that these are still worked on. An intent of which nobody says so for a while is abandoned. */
+    readonly keepIntents: (serials: ReadonlyArray<SerialNumber>) => Effect.Effect<void, StorageError>
     /** Reads the grant's row under a lock, and records the certificate in the same transaction. */
     readonly recordIssued: (
       issued: IssuedCert,
@@ -323,27 +379,107 @@ export class GrantRepo extends Context.Service<
         return yield* inTransaction(operation, transaction)
       })
 
-      const recordIntent = Effect.fn("GrantRepo.recordIntent")(function* (intent: IssuanceIntent) {
+      const certificates = Effect.fn("GrantRepo.certificates")(function* (filter: {
+        readonly grantId?: GrantId
+        readonly serial?: SerialNumber
+        readonly limit?: number
+      }) {
+        const rows = yield* rowsOf(
+          "list certificates",
+          CertificateRow,
+          sql`
+            SELECT * FROM federation_certificates
+            WHERE ${sql.and([
+              ...(filter.grantId === undefined ? [] : [sql`grant_id = ${filter.grantId}`]),
+              ...(filter.serial === undefined ? [] : [sql`serial = ${filter.serial}`])
+            ])}
+            ORDER BY requested_at DESC, serial DESC
+            LIMIT ${filter.limit ?? standardLimit}`
+        )
+        return rows.map(toCertificateRecord)
+      })
+
+      /** One statement, so one transaction and one round trip. */
+      const tryToRecord = Effect.fnUntraced(function* (intent: IssuanceIntent) {
         const at = DateTime.toDateUtc(intent.requestedAt)
+        const notAfter = DateTime.toDateUtc(intent.notAfter)
         const audit = yield* auditBy(sql)
-        const event = {
-          ...(yield* currentIssuance),
-          outcome: "intent",
-          grantId: intent.grantId,
-          serial: intent.serial
-        } as const
-        yield* rowsOf(
+        const event = { ...(yield* currentIssuance), grantId: intent.grantId } as const
+        const ofThisCsr = sql`c.grant_id = ${intent.grantId} AND c.csr_sha256 = ${intent.csrSha256}`
+        const [row] = yield* rowsOf(
           "record the intent to issue",
+          IntentRow,
+          sql`
+            WITH granted AS (
+              SELECT * FROM federation_grants
+              WHERE id = ${intent.grantId} AND status = 'active' AND expires_at > ${at} AND expires_at >= ${notAfter}
+            ), again AS (
+              SELECT c.* FROM federation_certificates c JOIN granted g ON g.id = c.grant_id
+              WHERE ${ofThisCsr} AND c.state = 'issued' AND c.revoked_at_ca IS NULL AND c.not_after <= g.expires_at
+                AND c.not_after - ${at}::timestamptz > (c.not_after - c.not_before) / 2
+                AND c.not_after - date_trunc('second', c.requested_at)
+                  >= ${notAfter}::timestamptz - date_trunc('second', ${at}::timestamptz)
+                AND NOT EXISTS (
+                  SELECT FROM federation_tasks t
+                  WHERE t.kind = 'revoke-at-ca' AND t.subject = c.serial AND t.state = 'open'
+                )
+              ORDER BY c.not_after DESC LIMIT 1
+            ), open AS (
+              SELECT c.serial, c.held_until <= now() AS abandoned FROM federation_certificates c
+              WHERE ${ofThisCsr} AND c.state = 'intent' LIMIT 1
+            ), recorded AS (
+              INSERT INTO federation_certificates (serial, grant_id, subject_user_id, csr_sha256, state, jti, requester,
+                request_id, requested_at, not_after, held_until, attempt)
+              SELECT ${intent.serial}, g.id, ${intent.subjectUserId}, ${intent.csrSha256}, 'intent', ${intent.jti},
+                ${intent.requester}, ${intent.requestId}, ${at}, ${notAfter}, ${heldUntil(sql)},
+                (SELECT coalesce(max(c.attempt), 0) + 1 FROM federation_certificates c WHERE ${ofThisCsr})
+              FROM granted g WHERE NOT EXISTS (SELECT FROM again) AND NOT EXISTS (SELECT FROM open)
+              ON CONFLICT (grant_id, csr_sha256, attempt) DO NOTHING
+              RETURNING serial
+            ), audited AS (${audit(at, { ...event, outcome: "intent", serial: intent.serial }, sql`recorded`)}),
+            repeated AS (${audit(at, { ...event, outcome: "repeated", serial: sql`again.serial` }, sql`again`)})
+            SELECT r.serial AS recorded, g.id AS granted, o.serial AS open, o.abandoned, a.serial AS again
+            FROM (VALUES (1)) AS one LEFT JOIN recorded r ON true LEFT JOIN granted g ON true
+              LEFT JOIN open o ON true LEFT JOIN again a ON true`
+        )
+        return row
+      })
+
+      const recordIntent = Effect.fn("GrantRepo.recordIntent")(function* (
+        intent: IssuanceIntent
+      ): Effect.fn.Return<RecordIntentResult, StorageError> {
+        for (let looks = 0; looks < mostLooks; looks++) {
+          const row = yield* tryToRecord(intent)
+          if (row === undefined || row.granted === null) return { _tag: "NotGranted" }
+          if (row.recorded !== null) return { _tag: "Recorded" }
+          if (row.again !== null) {
+            const [record] = yield* certificates({ serial: row.again, limit: 1 })
+            const issued = record === undefined ? undefined : certificateOf(record)
+            if (issued !== undefined) return { _tag: "IssuedBefore", issued }
+          }
+          if (row.open !== null && row.abandoned !== true) return { _tag: "InProgress", serial: row.open }
+          // Nobody works on that one any more; or, with none, somebody began and ended since this statement began.
+          if (row.open !== null) {
+            const at = yield* now
+            const operation = "settle an abandoned intent"
+            yield* inTransaction(operation, settleAbandoned(sql, sql`c.serial = ${row.open}`, at))
+          }
+        }
+        return yield* new StorageFailed({
+          operation: "record the intent to issue",
+          reason: "the certificates of its CSR changed at each look"
+        })
+      })
+
+      const keepIntents = Effect.fn("GrantRepo.keepIntents")(function* (
+        serials: ReadonlyArray<SerialNumber>
+      ) {
+        yield* rowsOf(
+          "keep intents",
           SerialRow,
           sql`
-            WITH intended AS (
-              INSERT INTO federation_certificates
-                (serial, grant_id, subject_user_id, csr_sha256, state, requested_at, not_after)
-              VALUES (${intent.serial}, ${intent.grantId}, ${intent.subjectUserId}, ${intent.csrSha256}, 'intent',
-                ${at}, ${DateTime.toDateUtc(intent.notAfter)})
-              RETURNING serial
-            ), audited AS (${audit(at, event, sql`intended`)})
-            SELECT serial FROM intended`
+            UPDATE federation_certificates SET held_until = ${heldUntil(sql)}
+            WHERE serial = ANY (${serials}::text[]) AND state = 'intent' RETURNING serial`
         )
       })
 
@@ -457,32 +593,13 @@ export class GrantRepo extends Context.Service<
         yield* inTransaction(operation, settle)
       })
 
-      const certificates = Effect.fn("GrantRepo.certificates")(function* (filter: {
-        readonly grantId?: GrantId
-        readonly serial?: SerialNumber
-        readonly limit?: number
-      }) {
-        const rows = yield* rowsOf(
-          "list certificates",
-          CertificateRow,
-          sql`
-            SELECT * FROM federation_certificates
-            WHERE ${sql.and([
-              ...(filter.grantId === undefined ? [] : [sql`grant_id = ${filter.grantId}`]),
-              ...(filter.serial === undefined ? [] : [sql`serial = ${filter.serial}`])
-            ])}
-            ORDER BY requested_at DESC, serial DESC
-            LIMIT ${filter.limit ?? standardLimit}`
-        )
-        return rows.map(toCertificateRecord)
-      })
-
       return GrantRepo.of({
         find,
         create,
         list,
         revoke,
         recordIntent,
+        keepIntents,
         recordIssued,
         recordOutcome,
         certificates

@@ -1,8 +1,14 @@
-/** Remembers for a day which Idempotency-Key stood for which request. What a repeat is answered with is the caller's. */
+/**
+ * Remembers for a day which Idempotency-Key stood for which request, and which certificate it brought. A request that is
+ * under way, or that failed, brought none: what a repeat of it does is the caller's.
+ */
+import type { IssuedCert } from "@mosaic-federation/domain/IssuedCert"
+import type { SerialNumber } from "@mosaic-federation/domain/SerialNumber"
 import { IdempotencyKeyReused } from "@mosaic-federation/domain/ServerErrors"
 import type { StorageError } from "@mosaic-federation/domain/StorageErrors"
-import { Context, DateTime, Effect, Layer, Schema } from "effect"
+import { Context, DateTime, Effect, Layer, Option, Schema } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
+import { certificateOf, CertificateRow, toCertificateRecord } from "./GrantRepo.ts"
 import { rowsOf } from "./internal/rowsOf.ts"
 
 export interface IdempotentRequest {
@@ -13,48 +19,87 @@ export interface IdempotentRequest {
   readonly requestSha256: string
 }
 
-const Row = Schema.Struct({ request_sha256: Schema.String, repeated: Schema.Boolean })
+const Row = Schema.Struct({ request_sha256: Schema.String, serial: Schema.NullOr(Schema.String) })
+
+const KeyRow = Schema.Struct({ key: Schema.String })
 
 const kept = { hours: 24 } as const
 
 export class IdempotencyRepo extends Context.Service<
   IdempotencyRepo,
   {
-    /** True where the same request came with this key before; with another request it is refused. */
-    readonly take: (request: IdempotentRequest) => Effect.Effect<boolean, IdempotencyKeyReused | StorageError>
+    /** The certificate that the same request with this key brought before, while it is good; another request is refused. */
+    readonly take: (
+      request: IdempotentRequest
+    ) => Effect.Effect<Option.Option<IssuedCert>, IdempotencyKeyReused | StorageError>
+    readonly answered: (request: IdempotentRequest, serial: SerialNumber) => Effect.Effect<void, StorageError>
   }
 >()("@mosaic-federation/issuance/IdempotencyRepo") {
   static readonly layerNoDeps = Layer.effect(
     IdempotencyRepo,
     Effect.gen(function* () {
       const sql = yield* SqlClient
-      return IdempotencyRepo.of({
-        take: Effect.fn("IdempotencyRepo.take")(function* ({ key, requester, requestSha256 }) {
-          const now = yield* DateTime.now
-          const at = DateTime.toDateUtc(now)
-          const forgotten = DateTime.toDateUtc(DateTime.subtract(now, kept))
-          yield* rowsOf(
-            "forget idempotency keys",
-            Schema.Struct({ key: Schema.String }),
-            sql`DELETE FROM federation_idempotency_keys WHERE first_at < ${forgotten} RETURNING key`
-          )
-          // Of two at once one inserts; the other waits for its commit and then reads its row.
-          const [row] = yield* rowsOf(
-            "take an idempotency key",
-            Row,
-            sql`
-              INSERT INTO federation_idempotency_keys (requester, key, request_sha256, first_at)
-              VALUES (${requester}, ${key}, ${requestSha256}, ${at})
-              ON CONFLICT (requester, key) DO UPDATE SET key = excluded.key
-              RETURNING request_sha256, xmax <> 0 AS repeated`
-          )
-          if (row === undefined) return yield* Effect.die(new Error("nothing was inserted"))
-          if (row.request_sha256 !== requestSha256) {
-            return yield* new IdempotencyKeyReused({ idempotencyKey: key })
-          }
-          return row.repeated
-        })
+
+      const stillGood = Effect.fnUntraced(function* (serial: string, at: Date) {
+        const [row] = yield* rowsOf(
+          "find the certificate of an idempotency key",
+          CertificateRow,
+          sql`
+            SELECT * FROM federation_certificates c
+            WHERE serial = ${serial} AND state = 'issued' AND revoked_at_ca IS NULL AND not_after > ${at}
+              AND NOT EXISTS (
+                SELECT FROM federation_tasks t
+                WHERE t.kind = 'revoke-at-ca' AND t.subject = c.serial AND t.state = 'open'
+              )`
+        )
+        return row === undefined
+          ? Option.none()
+          : Option.fromUndefinedOr(certificateOf(toCertificateRecord(row)))
       })
+
+      const take = Effect.fn("IdempotencyRepo.take")(function* ({
+        key,
+        requester,
+        requestSha256
+      }: IdempotentRequest) {
+        const now = yield* DateTime.now
+        const at = DateTime.toDateUtc(now)
+        const forgotten = DateTime.toDateUtc(DateTime.subtract(now, kept))
+        yield* rowsOf(
+          "forget idempotency keys",
+          KeyRow,
+          sql`DELETE FROM federation_idempotency_keys WHERE first_at < ${forgotten} RETURNING key`
+        )
+        // Of two at once one inserts; the other waits for its commit and then reads its row.
+        const [row] = yield* rowsOf(
+          "take an idempotency key",
+          Row,
+          sql`
+            INSERT INTO federation_idempotency_keys (requester, key, request_sha256, first_at)
+            VALUES (${requester}, ${key}, ${requestSha256}, ${at})
+            ON CONFLICT (requester, key) DO UPDATE SET key = excluded.key
+            RETURNING request_sha256, serial`
+        )
+        if (row === undefined) return yield* Effect.die(new Error("nothing was inserted"))
+        if (row.request_sha256 !== requestSha256)
+          return yield* new IdempotencyKeyReused({ idempotencyKey: key })
+        return row.serial === null ? Option.none() : yield* stillGood(row.serial, at)
+      })
+
+      const answered = Effect.fn("IdempotencyRepo.answered")(function* (
+        { key, requester, requestSha256 }: IdempotentRequest,
+        serial: SerialNumber
+      ) {
+        yield* rowsOf(
+          "note the certificate of an idempotency key",
+          KeyRow,
+          sql`
+            UPDATE federation_idempotency_keys SET serial = ${serial}
+            WHERE requester = ${requester} AND key = ${key} AND request_sha256 = ${requestSha256} RETURNING key`
+        )
+      })
+
+      return IdempotencyRepo.of({ take, answered })
     })
   )
 }

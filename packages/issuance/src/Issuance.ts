@@ -4,8 +4,13 @@
  * what was asked and then recorded.
  */
 import type { CaError } from "@mosaic-federation/domain/CaErrors"
-import { CertificateWithheld, IssuanceAmbiguous } from "@mosaic-federation/domain/CertificateErrors"
+import {
+  CertificateWithheld,
+  IssuanceAmbiguous,
+  IssuanceInProgress
+} from "@mosaic-federation/domain/CertificateErrors"
 import type { TokenSigningFailed } from "@mosaic-federation/domain/ConfigurationErrors"
+import { CurrentRequest } from "@mosaic-federation/domain/CurrentRequest"
 import type { Grant } from "@mosaic-federation/domain/Grant"
 import { GrantEndedInFlight, type GrantNotFound } from "@mosaic-federation/domain/GrantErrors"
 import { IssueCertRequest } from "@mosaic-federation/domain/IssueCertRequest"
@@ -26,11 +31,13 @@ import type { CertificateRequest } from "@mosaic-federation/x509/CertificateRequ
 import * as CertificateConformance from "@mosaic-federation/x509/CertificateConformance"
 import { Cause, Context, DateTime, Duration, Effect, Layer, Result, Schedule, Schema } from "effect"
 import { checkRequestedNames, readCsr } from "./Csr.ts"
-import { backdate, decideValidity, type GrantRefusal, type Validity } from "./GrantPolicy.ts"
+import { backdate, checkSubject, decideValidity, type GrantRefusal, type Validity } from "./GrantPolicy.ts"
 import { GrantRepo, type IssuanceOutcome } from "./GrantRepo.ts"
 import { IssuanceConfig } from "./IssuanceConfig.ts"
 import { timedStep } from "./IssuanceMetrics.ts"
 import { randomSerial } from "./randomSerial.ts"
+import { keepIntentsEvery } from "./TaskRepo.ts"
+import { randomJti } from "./TokenSigner.ts"
 import { isSignError, mayHaveSigned, type SignedCertificate, type SignError, StepCa } from "./StepCa.ts"
 
 /** Every way in which an issuance can fail. */
@@ -50,6 +57,7 @@ export type IssuanceError =
   | CaError
   | CertificateWithheld
   | IssuanceAmbiguous
+  | IssuanceInProgress
   | StorageError
 
 interface Asked {
@@ -58,6 +66,14 @@ interface Asked {
   readonly validity: Validity
   readonly requestedAt: DateTime.Utc
   readonly serial: SerialNumber
+  readonly jti: string
+}
+
+/** What one certificate is asked for with, under a grant that the caller has just read. */
+export interface GrantedRequest {
+  readonly grant: Grant
+  readonly csrPem: string
+  readonly lifetime?: Duration.Duration
 }
 
 /** How far the CA's clock may run behind ours before its notBefore is held against it. */
@@ -71,6 +87,10 @@ const repeats = 1
 const isLostAnswer = (error: IssuanceError): boolean =>
   isSignError(error) && error.retryable && mayHaveSigned(error)
 
+/** How long a request waits for another one with the same CSR: 20 s, which is longer than one try of the CA. */
+const look = Schedule.spaced(Duration.millis(50))
+const looks = 400
+
 /** A typed error was settled where it arose; an interruption or a defect was not. */
 const isSettled = (cause: Cause.Cause<unknown>): boolean =>
   !Cause.hasInterrupts(cause) && !Cause.hasDies(cause)
@@ -81,7 +101,10 @@ const decodeRequest = Schema.decodeUnknownEffect(Schema.toType(Schema.Struct(Iss
 export class Issuance extends Context.Service<
   Issuance,
   {
+    /** The CSR's own certificate, where it has one of this grant that is good for as long as is asked; else a new one. */
     readonly issue: (request: IssueCertRequest) => Effect.Effect<IssuedCert, IssuanceError>
+    /** The same, without reading again what the caller has just read. */
+    readonly issueUnder: (request: GrantedRequest) => Effect.Effect<IssuedCert, IssuanceError>
   }
 >()("@mosaic-federation/issuance/Issuance") {
   static readonly layerNoDeps = Layer.effect(
@@ -139,18 +162,23 @@ export class Issuance extends Context.Service<
         })
       })
 
-      const recordIntent = ({ csr, grant, requestedAt, serial, validity }: Asked) =>
-        grants.recordIntent({
-          serial,
-          grantId: grant.id,
-          subjectUserId: grant.subjectUserId,
-          csrSha256: csr.sha256Hex,
-          requestedAt,
-          notAfter: validity.notAfter
-        })
+      const recordIntent = ({ csr, grant, jti, requestedAt, serial, validity }: Asked) =>
+        Effect.flatMap(CurrentRequest, ({ requestId, requester }) =>
+          grants.recordIntent({
+            serial,
+            grantId: grant.id,
+            subjectUserId: grant.subjectUserId,
+            csrSha256: csr.sha256Hex,
+            jti,
+            requester,
+            requestId,
+            requestedAt,
+            notAfter: validity.notAfter
+          })
+        )
 
       const askCa = Effect.fn("Issuance.askCa")((asked: Asked) => {
-        const { csr, grant, serial, validity } = asked
+        const { csr, grant, jti, serial, validity } = asked
         const claims = {
           grantId: grant.id,
           subjectUserId: grant.subjectUserId,
@@ -158,7 +186,7 @@ export class Issuance extends Context.Service<
           csrSha256: csr.sha256Hex
         }
         return ca
-          .sign({ claims, csrPem: csr.pem, ...validity })
+          .sign({ claims, jti, csrPem: csr.pem, ...validity })
           .pipe(Effect.catch((error) => afterRefusal(asked, error)))
       }, timedStep("ask_ca"))
 
@@ -230,7 +258,64 @@ export class Issuance extends Context.Service<
         return yield* error
       }, timedStep("record_certificate"))
 
+      /** Serials of intents without an outcome. While this program lives, it says so, and nobody else settles them. */
+      const open = new Set<SerialNumber>()
+      const keep = Effect.suspend(() => (open.size === 0 ? Effect.void : grants.keepIntents([...open])))
+      yield* Effect.forkScoped(
+        Effect.forever(Effect.andThen(Effect.sleep(keepIntentsEvery), Effect.ignore(keep)))
+      )
+
+      const finish = Effect.fnUntraced(function* (asked: Asked) {
+        // 5. and 6. Sign the one-time token and ask the CA.
+        const signed = yield* askCa(asked)
+        // 7. Compare what came back with what was asked.
+        const conformant = yield* checkConformance(asked, signed)
+        // 8. Record the certificate, if the grant is still active; only then hand it out.
+        return yield* record(asked, conformant)
+      })
+
+      const attempt = Effect.fnUntraced(function* (
+        request: Pick<GrantedRequest, "grant" | "lifetime">,
+        csr: CertificateRequest
+      ): Effect.fn.Return<IssuedCert, IssuanceError> {
+        const { grant } = request
+        // 3. Check the request against the grant, at this very moment.
+        const requestedAt = yield* DateTime.now
+        const validity = yield* Effect.fromResult(decideValidity(grant, request, lifetimes, requestedAt))
+        yield* Effect.fromResult(checkRequestedNames(csr, grant.id))
+        // 4. Choose the serial number and record the intent, before the CA hears of it.
+        const serial = randomSerial()
+        const asked: Asked = { grant, csr, validity, requestedAt, serial, jti: randomJti() }
+        const begun = yield* recordIntent(asked)
+        switch (begun._tag) {
+          case "IssuedBefore":
+            return begun.issued
+          case "InProgress":
+            return yield* new IssuanceInProgress({ grantId: grant.id, serial: begun.serial })
+          case "NotGranted":
+            // The grant has changed since it was read.
+            return yield* attempt({ ...request, grant: yield* grants.find(grant.id) }, csr)
+          case "Recorded":
+            open.add(serial)
+            return yield* finish(asked).pipe(
+              Effect.onError((cause) => (isSettled(cause) ? Effect.void : settleLost(serial, "INTERRUPTED"))),
+              Effect.ensuring(Effect.sync(() => open.delete(serial)))
+            )
+        }
+      })
+
+      const issueFor = (request: Pick<GrantedRequest, "grant" | "lifetime">, csr: CertificateRequest) =>
+        attempt(request, csr).pipe(
+          Effect.retry({ schedule: repeat, times: repeats, while: isLostAnswer }),
+          Effect.retry({ schedule: look, times: looks, while: ({ _tag }) => _tag === "IssuanceInProgress" })
+        )
+
       return Issuance.of({
+        issueUnder: Effect.fn("Issuance.issue")(function* (
+          request: GrantedRequest
+        ): Effect.fn.Return<IssuedCert, IssuanceError> {
+          return yield* issueFor(request, yield* Effect.fromResult(readCsr(request.csrPem)))
+        }),
         issue: Effect.fn("Issuance.issue")(function* (
           input: IssueCertRequest
         ): Effect.fn.Return<IssuedCert, IssuanceError> {
@@ -239,30 +324,11 @@ export class Issuance extends Context.Service<
             Effect.mapError((error) => new RequestInvalid({ problem: error.message }))
           )
           const csr = yield* Effect.fromResult(readCsr(request.csrPem))
-          // 2. Find the grant.
+          // 2. Find the grant, of the user that was named.
           const grant = yield* grants.find(request.grantId)
-
-          return yield* Effect.gen(function* () {
-            // 3. Check the request against the grant, at this very moment.
-            const requestedAt = yield* DateTime.now
-            const validity = yield* Effect.fromResult(decideValidity(grant, request, lifetimes, requestedAt))
-            yield* Effect.fromResult(checkRequestedNames(csr, grant.id))
-            // 4. Choose the serial number and record the intent, before the CA hears of it.
-            const asked: Asked = { grant, csr, validity, requestedAt, serial: randomSerial() }
-            yield* recordIntent(asked)
-            return yield* Effect.gen(function* () {
-              // 5. and 6. Sign the one-time token and ask the CA.
-              const signed = yield* askCa(asked)
-              // 7. Compare what came back with what was asked.
-              const conformant = yield* checkConformance(asked, signed)
-              // 8. Record the certificate, if the grant is still active; only then hand it out.
-              return yield* record(asked, conformant)
-            }).pipe(
-              Effect.onError((cause) =>
-                isSettled(cause) ? Effect.void : settleLost(asked.serial, "INTERRUPTED")
-              )
-            )
-          }).pipe(Effect.retry({ schedule: repeat, times: repeats, while: isLostAnswer }))
+          yield* Effect.fromResult(checkSubject(grant, request.subjectUserId))
+          const { lifetime } = request
+          return yield* issueFor({ grant, ...(lifetime === undefined ? {} : { lifetime }) }, csr)
         })
       })
     })

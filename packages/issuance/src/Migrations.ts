@@ -20,6 +20,7 @@ import { peers } from "./migrations/0004_peers.ts"
 import { apiKeys } from "./migrations/0005_api_keys.ts"
 import { idempotency } from "./migrations/0006_idempotency.ts"
 import { audit } from "./migrations/0007_audit.ts"
+import { journal } from "./migrations/0008_journal.ts"
 
 /** Numbered without gaps; what was released is never edited. */
 const migrations = {
@@ -29,7 +30,8 @@ const migrations = {
   "0004_peers": peers,
   "0005_api_keys": apiKeys,
   "0006_idempotency": idempotency,
-  "0007_audit": audit
+  "0007_audit": audit,
+  "0008_journal": journal
 }
 
 export interface Migration {

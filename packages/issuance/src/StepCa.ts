@@ -28,6 +28,8 @@ import { type OneTimeToken, type SignClaims, TokenSigner } from "./TokenSigner.t
 
 export interface SignRequest {
   readonly claims: SignClaims
+  /** Of the token of the first try; a further one has its number behind, so that all are known by the one on record. */
+  readonly jti: string
   /** The CSR in PEM, the very bytes whose hash is in the claims. */
   readonly csrPem: string
   readonly notBefore: DateTime.Utc
@@ -158,8 +160,8 @@ export class StepCa extends Context.Service<
         return { leafPem, chainPem: [answer.ca], requestId } satisfies SignedCertificate
       })
 
-      const signOnce = Effect.fnUntraced(function* (request: SignRequest) {
-        const token = yield* signer.forSigning(request.claims)
+      const signOnce = Effect.fnUntraced(function* (request: SignRequest, jti: string) {
+        const token = yield* signer.forSigning(request.claims, jti)
         const { response, reused } = yield* timedSign(
           present(token, "/1.0/sign", {
             csr: request.csrPem,
@@ -176,19 +178,25 @@ export class StepCa extends Context.Service<
         return yield* error
       })
 
-      const sign = Effect.fn("StepCa.sign")(
-        (request: SignRequest): Effect.Effect<SignedCertificate, SignError> =>
-          signOnce(request).pipe(
-            // Once: the CA had just started. A second past its start, a fresh token's iat lies after it.
-            Effect.catchTag("CaTokenBeforeStart", (error) =>
-              Effect.andThen(
-                Effect.sleep(Duration.seconds(Math.min(Math.max(error.behindSeconds, 0) + 1, 5))),
-                signOnce(request)
-              )
-            ),
-            Effect.retry({ schedule: backoff, times: retries, while: isRepeatable })
-          )
-      )
+      const sign = Effect.fn("StepCa.sign")((
+        request: SignRequest
+      ): Effect.Effect<SignedCertificate, SignError> => {
+        let tries = 0
+        const next = Effect.suspend(() => {
+          tries += 1
+          return signOnce(request, tries === 1 ? request.jti : `${request.jti}.${tries}`)
+        })
+        return next.pipe(
+          // Once: the CA had just started. A second past its start, a fresh token's iat lies after it.
+          Effect.catchTag("CaTokenBeforeStart", (error) =>
+            Effect.andThen(
+              Effect.sleep(Duration.seconds(Math.min(Math.max(error.behindSeconds, 0) + 1, 5))),
+              next
+            )
+          ),
+          Effect.retry({ schedule: backoff, times: retries, while: isRepeatable })
+        )
+      })
 
       const revokeOnce = Effect.fnUntraced(function* (serial: SerialNumber, reason: string) {
         const token = yield* signer.forRevocation(serial)

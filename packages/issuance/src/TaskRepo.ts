@@ -76,8 +76,16 @@ const OpenRow = Schema.Struct({ id: TaskId, last_error_code: Schema.NullOr(Schem
 const IdRow = Schema.Struct({ id: TaskId })
 const CountRow = Schema.Struct({ count: Schema.Int })
 
-/** A one-time token lives 5 min and a program asks the CA for seconds: after this long nobody works on an intent. */
-const abandonedAfter = Duration.minutes(15)
+/** A certificate that was settled for so long without a confirmed revocation, and without a task for one, gets one. */
+const overlookedAfter = Duration.minutes(15)
+
+/** How long an intent is taken to be worked on after its program last said so, by the database's clock. */
+const intentLease = "10 seconds"
+
+/** How often a program says so. */
+export const keepIntentsEvery = Duration.seconds(3)
+
+export const heldUntil = (sql: SqlClient) => sql`now() + ${intentLease}::interval`
 
 /** How long a task that is done stays on record. */
 const keptFor = "30 days"
@@ -98,6 +106,43 @@ export const revokeUnlessDead = (sql: SqlClient, which: Fragment, reason: string
   ORDER BY c.serial
   ON CONFLICT (kind, subject) WHERE state = 'open' DO NOTHING
   RETURNING id`
+
+/**
+ * Makes those of these intents (of the alias `c`) ambiguous whose program has ended without a word, and has their serials
+ * revoked. To be run in a transaction. A program that was only slow finds its intent settled, and withholds.
+ */
+export const settleAbandoned = Effect.fnUntraced(function* (sql: SqlClient, which: Fragment, at: Date) {
+  const audit = yield* auditBy(sql)
+  const event = {
+    action: "certificate.issue",
+    outcome: "ambiguous",
+    grantId: sql`abandoned.grant_id`,
+    serial: sql`abandoned.serial`,
+    errorCode: "INTERRUPTED"
+  } as const
+  const settled = yield* sql`
+    WITH abandoned AS (
+      UPDATE federation_certificates SET state = 'ambiguous', error_code = 'INTERRUPTED', settled_at = ${at}
+      WHERE serial = ANY (ARRAY(
+        SELECT c.serial FROM federation_certificates c
+        WHERE ${which} AND c.state = 'intent' AND c.held_until <= now()
+        ORDER BY c.serial LIMIT ${sweepLimit} FOR UPDATE SKIP LOCKED
+      ))
+      RETURNING serial, grant_id
+    ), audited AS (${audit(at, event, sql`abandoned`)})
+    SELECT serial FROM abandoned`
+  const serials = settled.map((row) => String(row["serial"]))
+  const revocations =
+    serials.length === 0
+      ? []
+      : yield* revokeUnlessDead(
+          sql,
+          sql`c.serial = ANY (${serials}::text[])`,
+          "its program ended without a word",
+          at
+        )
+  return { intents: serials.length, revocations: revocations.length }
+})
 
 export class TaskRepo extends Context.Service<
   TaskRepo,
@@ -129,6 +174,8 @@ export class TaskRepo extends Context.Service<
     readonly giveBack: (task: Task) => Effect.Effect<void, StorageError>
     /** Does all of a sweep in one transaction, and makes its task due again after `interval`. */
     readonly sweep: (task: Task, interval: Duration.Duration) => Effect.Effect<SweepResult, StorageError>
+    /** Settles the intents whose programs have ended without a word. */
+    readonly settleAbandoned: Effect.Effect<void, StorageError>
     /** There is one sweep to do at any time; called by every worker that starts. */
     readonly ensureSweep: Effect.Effect<void, StorageError>
     /** Those of these tasks that are open, each with the code of its last failure. */
@@ -262,35 +309,16 @@ export class TaskRepo extends Context.Service<
       const sweep = Effect.fn("TaskRepo.sweep")(function* (task: Task, interval: Duration.Duration) {
         const operation = "sweep what has expired"
         const at = yield* now
-        const abandoned = new Date(at.getTime() - Duration.toMillis(abandonedAfter))
-        const audit = yield* auditBy(sql)
-        const event = {
-          action: "certificate.issue",
-          outcome: "ambiguous",
-          grantId: sql`abandoned.grant_id`,
-          serial: sql`abandoned.serial`,
-          errorCode: "INTERRUPTED"
-        } as const
+        const overlooked = new Date(at.getTime() - Duration.toMillis(overlookedAfter))
         return yield* inTransaction(
           operation,
           Effect.gen(function* () {
-            const intents = yield* sql`
-              WITH abandoned AS (
-                UPDATE federation_certificates SET
-                  state = 'ambiguous', error_code = 'INTERRUPTED', settled_at = ${at}
-                WHERE serial = ANY (ARRAY(
-                  SELECT serial FROM federation_certificates WHERE state = 'intent' AND requested_at < ${abandoned}
-                  ORDER BY serial LIMIT ${sweepLimit} FOR UPDATE SKIP LOCKED
-                ))
-                RETURNING serial, grant_id
-              ), audited AS (${audit(at, event, sql`abandoned`)})
-              SELECT serial FROM abandoned`
+            const abandoned = yield* settleAbandoned(sql, sql`true`, at)
             const revocations = yield* revokeUnlessDead(
               sql,
               sql`c.serial IN (
                 SELECT serial FROM federation_certificates open
-                WHERE open.not_after > ${at} AND open.revoked_at_ca IS NULL AND open.settled_at < ${abandoned}
-                UNION SELECT unnest(${intents.map((row) => String(row["serial"]))}::text[])
+                WHERE open.not_after > ${at} AND open.revoked_at_ca IS NULL AND open.settled_at < ${overlooked}
               )`,
               "nobody may hold it",
               at
@@ -323,14 +351,18 @@ export class TaskRepo extends Context.Service<
                 not_before = now() + make_interval(secs => ${seconds(interval)})
               WHERE ${isMine(task)}`
             return {
-              abandonedIntents: intents.length,
-              newRevocations: revocations.length,
+              abandonedIntents: abandoned.intents,
+              newRevocations: abandoned.revocations + revocations.length,
               moot: moot[0]?.count ?? 0,
               forgotten: forgotten[0]?.count ?? 0
             } satisfies SweepResult
           })
         )
       })
+
+      const settleAll = Effect.gen(function* () {
+        yield* inTransaction("settle abandoned intents", settleAbandoned(sql, sql`true`, yield* now))
+      }).pipe(Effect.withSpan("TaskRepo.settleAbandoned"))
 
       const ensureSweep = rowsOf(
         "plan the sweep",
@@ -382,6 +414,7 @@ export class TaskRepo extends Context.Service<
         retryLater,
         giveBack,
         sweep,
+        settleAbandoned: settleAll,
         ensureSweep,
         openOf,
         depth

@@ -20,6 +20,9 @@ export interface SignClaims {
   readonly csrSha256: string
 }
 
+/** step-ca burns a token by its jti before it checks the signature: a guessable one could be burnt by anyone. */
+export const randomJti = (): string => randomBytes(32).toString("base64url")
+
 export interface OneTimeToken {
   readonly value: Redacted.Redacted
   readonly kid: string
@@ -36,7 +39,8 @@ const tokenLifetime = 300
 export class TokenSigner extends Context.Service<
   TokenSigner,
   {
-    readonly forSigning: (claims: SignClaims) => Effect.Effect<OneTimeToken, TokenSigningFailed>
+    /** `jti` is for this one token. */
+    readonly forSigning: (claims: SignClaims, jti: string) => Effect.Effect<OneTimeToken, TokenSigningFailed>
     readonly forRevocation: (serial: SerialNumber) => Effect.Effect<OneTimeToken, TokenSigningFailed>
   }
 >()("@mosaic-federation/issuance/TokenSigner") {
@@ -47,11 +51,13 @@ export class TokenSigner extends Context.Service<
       const { algorithm, kid } = provisionerKey
       const privateKey = Redacted.value(provisionerKey.privateKey)
 
-      const make = Effect.fnUntraced(function* (path: string, claims: { readonly [claim: string]: unknown }) {
+      const make = Effect.fnUntraced(function* (
+        path: string,
+        jti: string,
+        claims: { readonly [claim: string]: unknown }
+      ) {
         const issuedAt = Math.floor(DateTime.toEpochMillis(yield* DateTime.now) / 1000)
         const audience = new URL(path, caUrl).href
-        // step-ca burns a token by its jti before it checks the signature: a guessable jti could be burnt by anyone.
-        const jti = randomBytes(32).toString("base64url")
         const value = yield* Effect.tryPromise({
           try: () =>
             new SignJWT({
@@ -78,8 +84,8 @@ export class TokenSigner extends Context.Service<
       })
 
       return TokenSigner.of({
-        forSigning: Effect.fn("TokenSigner.forSigning")((claims: SignClaims) =>
-          make("/1.0/sign", {
+        forSigning: Effect.fn("TokenSigner.forSigning")((claims: SignClaims, jti: string) =>
+          make("/1.0/sign", jti, {
             sub: claims.grantId,
             sans: [`urn:uuid:${claims.grantId}`],
             mosaic_grant_id: claims.grantId,
@@ -91,7 +97,7 @@ export class TokenSigner extends Context.Service<
           })
         ),
         forRevocation: Effect.fn("TokenSigner.forRevocation")((serial: SerialNumber) =>
-          make("/1.0/revoke", { sub: serial })
+          make("/1.0/revoke", randomJti(), { sub: serial })
         )
       })
     })

@@ -21,6 +21,7 @@ import { EnrollmentTokenRepo } from "../src/EnrollmentTokenRepo.ts"
 import { GrantChanges } from "../src/GrantChanges.ts"
 import { GrantRepo } from "../src/GrantRepo.ts"
 import { randomSerial } from "../src/randomSerial.ts"
+import { randomJti } from "../src/TokenSigner.ts"
 import { layerHome } from "./support/issuanceOver.ts"
 
 const TestLayer = Layer.mergeAll(
@@ -56,6 +57,9 @@ const intend = Effect.fnUntraced(function* (grant: TestGrant) {
     grantId: grant.id,
     subjectUserId: grant.subjectUserId,
     csrSha256: randomBytes(32).toString("hex"),
+    jti: randomJti(),
+    requester: "cli",
+    requestId: "req-1",
     requestedAt: after(0),
     notAfter: after(hour / 2)
   })

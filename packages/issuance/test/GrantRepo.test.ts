@@ -64,6 +64,9 @@ const asked = Effect.gen(function* () {
     grantId: grant.id,
     subjectUserId: grant.subjectUserId,
     csrSha256: fingerprint(),
+    jti: "A".repeat(43),
+    requester: "cli",
+    requestId: "req-1",
     requestedAt: after(0),
     notAfter: after(hour / 2 + 1000)
   }
@@ -239,7 +242,7 @@ describe("GrantRepo", () => {
     it.effect("refuses a serial that was used before", () =>
       Effect.gen(function* () {
         const { intent, repo } = yield* asked
-        const error = yield* Effect.flip(repo.recordIntent(intent))
+        const error = yield* Effect.flip(repo.recordIntent({ ...intent, csrSha256: fingerprint() }))
         assert.strictEqual(error.code, "STORAGE_FAILED")
         assert.strictEqual(
           error.message,
@@ -363,7 +366,7 @@ describe("GrantRepo", () => {
         const { intent, repo, serial } = yield* asked
         const sql = yield* SqlClient
         const other = newSerial()
-        yield* repo.recordIntent({ ...intent, serial: other })
+        yield* repo.recordIntent({ ...intent, serial: other, csrSha256: fingerprint() })
         const recorded = yield* Deferred.make<void>()
         const commit = yield* Deferred.make<void>()
         const first = yield* sql
@@ -515,7 +518,12 @@ describe("GrantRepo", () => {
           assert.strictEqual(constraint(error), name)
         }
         const stranger = yield* Effect.flip(
-          repo.recordIntent({ ...intent, serial: newSerial(), subjectUserId: UserId.make(randomUUID()) })
+          repo.recordIntent({
+            ...intent,
+            serial: newSerial(),
+            csrSha256: fingerprint(),
+            subjectUserId: UserId.make(randomUUID())
+          })
         )
         assert.match(stranger.message, refusedBy(`${certificates}_of_the_grants_subject`))
         yield* repo.revoke(grant.id, "over")

@@ -27,7 +27,7 @@ import { PinnedHttpClient } from "../src/PinnedHttpClient.ts"
 import { randomSerial } from "../src/randomSerial.ts"
 import { StepCa } from "../src/StepCa.ts"
 import { TokenDiagnosis } from "../src/TokenDiagnosis.ts"
-import { TokenSigner } from "../src/TokenSigner.ts"
+import { randomJti, TokenSigner } from "../src/TokenSigner.ts"
 import { layerConfig, layerRecords } from "./support/issuanceOver.ts"
 
 const userId = UserId.make("7c9e6679-7425-40de-944b-e07fc1f90ae7")
@@ -334,7 +334,10 @@ describe("Issuance over a real step-ca", () => {
           serial,
           csrSha256: csr.sha256Hex
         }
-        const tokens = [yield* signer.forSigning(claims), yield* signer.forSigning(claims)]
+        const tokens = [
+          yield* signer.forSigning(claims, randomJti()),
+          yield* signer.forSigning(claims, randomJti())
+        ]
         const [payload, other] = tokens.map(({ value }) => decodeJwt(Redacted.value(value)))
         const { caUrl } = yield* IssuanceConfig
         const { exp = 0, iat = 0, jti = "", nbf, ...rest } = payload ?? {}
@@ -370,12 +373,15 @@ describe("Issuance over a real step-ca", () => {
         const csr = yield* makeCsr("P-256")
         const signed = Result.getOrThrow(parse(csr.pem))
         const signer = yield* TokenSigner
-        const token = yield* signer.forSigning({
-          grantId: GrantId.make(anyGrantId),
-          subjectUserId: userId,
-          serial: randomSerial(),
-          csrSha256: signed.sha256Hex
-        })
+        const token = yield* signer.forSigning(
+          {
+            grantId: GrantId.make(anyGrantId),
+            subjectUserId: userId,
+            serial: randomSerial(),
+            csrSha256: signed.sha256Hex
+          },
+          randomJti()
+        )
         const refused = yield* present(yield* makeCsr("P-256"), Redacted.value(token.value))
         assert.strictEqual(refused.status, 403)
         assert.match(JSON.stringify(refused.body), /fingerprint/)
@@ -388,12 +394,15 @@ describe("Issuance over a real step-ca", () => {
         const signer = yield* TokenSigner
         const csr = yield* makeCsr("P-256")
         const { sha256Hex } = Result.getOrThrow(parse(csr.pem))
-        const token = yield* signer.forSigning({
-          grantId: GrantId.make(anyGrantId),
-          subjectUserId: userId,
-          serial: randomSerial(),
-          csrSha256: sha256Hex
-        })
+        const token = yield* signer.forSigning(
+          {
+            grantId: GrantId.make(anyGrantId),
+            subjectUserId: userId,
+            serial: randomSerial(),
+            csrSha256: sha256Hex
+          },
+          randomJti()
+        )
         assert.strictEqual((yield* present(csr, Redacted.value(token.value))).status, 201)
         const response = yield* present(csr, Redacted.value(token.value))
         assert.strictEqual(response.status, 401)

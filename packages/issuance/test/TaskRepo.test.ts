@@ -50,6 +50,9 @@ const intend = Effect.fnUntraced(function* (
     grantId: grant.id,
     subjectUserId: grant.subjectUserId,
     csrSha256,
+    jti: randomBytes(32).toString("base64url"),
+    requester: "cli",
+    requestId: "req-1",
     requestedAt,
     notAfter
   })
@@ -266,6 +269,8 @@ describe("TaskRepo", () => {
         const mayLive = yield* intend(grant, after(-16 * 60_000))
         const cannotLive = yield* intend(grant, after(-hour), after(-60_000))
         const underWay = yield* intend(grant)
+        yield* sql`UPDATE federation_certificates SET held_until = now() - interval '1 second'
+          WHERE serial IN (${mayLive}, ${cannotLive})`
         const ended = yield* issue(grant)
         const old = yield* issue(grant)
         yield* grants.revoke(grant.id, "over")

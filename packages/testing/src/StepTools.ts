@@ -119,10 +119,26 @@ type Looked =
   | { readonly _tag: "Version"; readonly version: string }
   | { readonly _tag: "Other"; readonly reason: string }
 
+/** What smallstep's programs say when `go install` made them: it sets no version. */
+const unset = "0000000-dev"
+
+/** The version of the module that a Go program was built from, as `go version -m` prints it: it stands in the file. */
+const moduleVersion = (spec: ToolSpec, path: string): string | undefined => {
+  const program = readFileSync(path)
+  const mark = `mod\t${spec.source.replace(/\/cmd\/.*$/, "")}\t`
+  const at = program.indexOf(mark)
+  if (at < 0) return undefined
+  const from = at + mark.length
+  return /^v(\d[\w.-]*)\t/.exec(program.toString("latin1", from, from + 64))?.[1]
+}
+
 const lookAt = Effect.fnUntraced(function* (spec: ToolSpec, path: string) {
   const ended = yield* runCommand({ file: path, args: [spec.versionArgument], timeoutMillis: 10_000 })
-  const version = spec.version.exec(ended.stdout)?.[1]
-  if (ended.code === 0 && version !== undefined) return { _tag: "Version", version } satisfies Looked
+  const stated = spec.version.exec(ended.stdout)?.[1]
+  if (ended.code === 0 && stated !== undefined) {
+    const version = stated === unset ? (moduleVersion(spec, path) ?? stated) : stated
+    return { _tag: "Version", version } satisfies Looked
+  }
   const said = (ended.stderr.trim() || ended.stdout.trim()).split("\n")[0] ?? ""
   const reason = `it does not answer "${spec.versionArgument}" as ${spec.binary} does (${said})`
   return { _tag: "Other", reason } satisfies Looked
@@ -173,7 +189,7 @@ const fromCache = (spec: ToolSpec, origin: "cache" | "built"): StepTool | undefi
 
 const remedies = (missing: ReadonlyArray<ToolSpec>): ReadonlyArray<string> => [
   `install Go ${leastGo} or newer (https://go.dev/dl) with access to a Go module proxy; the rest is built by itself`,
-  `install on PATH: ${missing.map(({ pinned: version, source }) => `go install ${source}@v${version}`).join(" && ")}`,
+  `install on PATH: ${missing.map(({ pinned: version, source }) => `CGO_ENABLED=0 go install ${source}@v${version}`).join(" && ")}`,
   `name programs that you have: ${missing.map(({ binary, variable }) => `${variable}=/path/to/${binary}`).join(" ")}`
 ]
 

@@ -7,16 +7,18 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
+  unlinkSync,
   writeFileSync
 } from "node:fs"
 import { tmpdir } from "node:os"
-import { dirname, join } from "node:path"
+import { basename, dirname, join } from "node:path"
 import { text } from "node:stream/consumers"
 import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { isAtLeast } from "../src/GoToolchain.ts"
-import type { StepTools } from "../src/StepTools.ts"
+import { type StepTools, stepTools } from "../src/StepTools.ts"
 
 interface Outcome {
   readonly tools?: StepTools
@@ -118,9 +120,37 @@ describe("StepTools", () => {
       assert(error !== undefined)
       assert.strictEqual(error._tag, "StepToolsMissing")
       assert.include(error.message, "step-ca, step, gojq not found, and not built: Go is not installed")
-      assert.include(error.message, "go install github.com/smallstep/certificates/cmd/step-ca@v0.30.2")
+      assert.include(
+        error.message,
+        "CGO_ENABLED=0 go install github.com/smallstep/certificates/cmd/step-ca@v0.30.2"
+      )
       assert.include(error.message, "install Go 1.25.8 or newer")
       assert.include(error.message, "STEP_CA_BIN=/path/to/step-ca")
+    })
+  )
+
+  it.live("knows the version of what go install made, which says none itself", () =>
+    Effect.gen(function* () {
+      const { bin, env } = yield* machine
+      const { step, stepCa } = yield* stepTools()
+      script(join(bin, "jq"), ["echo jq-1.7.1"])
+      for (const { path } of [stepCa, step]) symlinkSync(path, join(bin, basename(path)))
+      const { said, tools } = yield* findTools(env)
+      assert.deepStrictEqual(
+        [tools?.stepCa, tools?.step],
+        [
+          { path: join(bin, basename(stepCa.path)), version: "0.30.2", origin: "PATH" },
+          { path: join(bin, basename(step.path)), version: "0.30.2", origin: "PATH" }
+        ]
+      )
+      assert.deepStrictEqual(said, [])
+      unlinkSync(join(bin, "step-ca"))
+      const other = script(join(bin, "step-ca"), [
+        ...answering("CA", "0000000-dev"),
+        "exit",
+        "mod\tgithub.com/smallstep/certificates\tv0.29.0\th1:"
+      ])
+      assert.deepInclude((yield* findTools(env)).said, `${other} passed over: it is 0.29.0, not 0.30.2`)
     })
   )
 

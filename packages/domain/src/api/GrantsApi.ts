@@ -82,6 +82,15 @@ export const HolderRevocationDocument = Schema.Struct({
   lastNotAfter: Schema.NullOr(Instant)
 }).annotate({ identifier: "HolderRevocation" })
 
+/** For those who ask often: a change is in it at once, and an issuance never asks here. */
+export const GrantStatusDocument = Schema.Struct({
+  grantId: GrantId,
+  status: GrantStatus,
+  expiresAt: Instant,
+  /** `cache`, or `row` where the database was asked. */
+  from: Schema.Literals(["cache", "row"])
+}).annotate({ identifier: "GrantStatusAnswer" })
+
 const found = problems([GrantNotFound, ...StorageError.members])
 
 export class GrantsApi extends HttpApiGroup.make("grants")
@@ -111,6 +120,11 @@ export class GrantsApi extends HttpApiGroup.make("grants")
         /** The newest twenty. */
         certificates: Schema.Array(CertificateDocument)
       }).annotate({ identifier: "GrantWithCertificates" }),
+      error: found
+    }).annotate(Access, operator("read")),
+    HttpApiEndpoint.get("status", "/grants/:id/status", {
+      params: byId,
+      success: GrantStatusDocument,
       error: found
     }).annotate(Access, operator("read")),
     HttpApiEndpoint.patch("changeExpiry", "/grants/:id", {

@@ -7,6 +7,8 @@ import { OperatorAuth } from "./OperatorAuth.ts"
 const CheckDocument = Schema.Struct({
   name: Schema.String,
   ok: Schema.Boolean,
+  /** False: the gateway goes on without it, slower. */
+  required: Schema.Boolean,
   /** The code of what stands in the way. */
   code: Schema.NullOr(Schema.String)
 }).annotate({ identifier: "Check" })

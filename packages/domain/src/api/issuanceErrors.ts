@@ -1,6 +1,6 @@
 /** Every way in which an issuance can fail, wherever it is asked for. */
 import { CaError } from "../CaErrors.ts"
-import { CertificateWithheld, IssuanceAmbiguous } from "../CertificateErrors.ts"
+import { CertificateWithheld, IssuanceAmbiguous, IssuanceInProgress } from "../CertificateErrors.ts"
 import { TokenSigningFailed } from "../ConfigurationErrors.ts"
 import {
   GrantEndedInFlight,
@@ -49,5 +49,6 @@ export const issuanceErrors = [
   ...CaError.members,
   CertificateWithheld,
   IssuanceAmbiguous,
+  IssuanceInProgress,
   ...StorageError.members
 ] as const

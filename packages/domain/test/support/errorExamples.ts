@@ -192,6 +192,7 @@ export const errorExamples: ReadonlyArray<MosaicError> = [
   new Server.ServerDraining({ retryAfterSeconds: 5 }),
   new Server.IdempotencyKeyReused({ idempotencyKey: "2f6f1b7e-order-4711" }),
   new Server.ListenFailed({ address: "127.0.0.1:8443", reason: "EADDRINUSE" }),
+  new Server.ValkeyUnavailable({ host: "valkey-federated", port: 6379, reason: "no answer within 1s" }),
   new Server.ServerCertificateRefused({
     problem: "the CA answered 400: claim sans holds a name that is not one of MOSAIC_GATEWAY_NAMES",
     provisioner: "mosaic-gateway",
@@ -280,6 +281,7 @@ export const errorExamples: ReadonlyArray<MosaicError> = [
     because: `${origin} closed the connection before an answer`,
     deadBy: expiresAt
   }),
+  new Certificate.IssuanceInProgress({ grantId, serial }),
   new Certificate.CertificateUnreadable({ source: "peer.crt", problem: "there is no PEM block" }),
   new Certificate.CertificateNotConformant({ source: "peer.crt", mismatches }),
   new Storage.StorageUnavailable({ operation: "find a grant", reason: "no answer within 30 seconds" }),

@@ -19,8 +19,7 @@ import {
   parseEnrollmentToken
 } from "@mosaic-federation/domain/EnrollmentToken"
 import type { Grant } from "@mosaic-federation/domain/Grant"
-import { IssueCertRequest } from "@mosaic-federation/domain/IssueCertRequest"
-import { IssuedCert } from "@mosaic-federation/domain/IssuedCert"
+import type { IssuedCert } from "@mosaic-federation/domain/IssuedCert"
 import type { StorageFailed } from "@mosaic-federation/domain/StorageErrors"
 import { AuditRepo } from "@mosaic-federation/issuance/AuditRepo"
 import { CurrentOrigin } from "@mosaic-federation/issuance/CurrentOrigin"
@@ -32,7 +31,7 @@ import {
   type Redeemer
 } from "@mosaic-federation/issuance/EnrollmentTokenRepo"
 import { checkStatus } from "@mosaic-federation/issuance/GrantPolicy"
-import { type CertificateRecord, GrantRepo } from "@mosaic-federation/issuance/GrantRepo"
+import { certificateOf, type CertificateRecord, GrantRepo } from "@mosaic-federation/issuance/GrantRepo"
 import { Issuance, type IssuanceError } from "@mosaic-federation/issuance/Issuance"
 import type { CertificateRequest } from "@mosaic-federation/x509/CertificateRequest"
 import { Context, DateTime, Duration, Effect, Layer, Option, type Redacted, Result, Schedule } from "effect"
@@ -112,18 +111,10 @@ export const decideRedemption = (
     : Result.fail(new EnrollmentKeyMismatch({ tokenId, expected: keySha256, found }))
 }
 
-const blocks = /-----BEGIN CERTIFICATE-----\n[^-]+-----END CERTIFICATE-----\n/g
-
-const stillGood = (record: CertificateRecord, now: DateTime.Utc): Option.Option<IssuedCert> => {
-  const { fullChainPem, notAfter, notBefore, revokedAtCa, serial } = record
-  const [certificate, ...chain] = fullChainPem?.match(blocks) ?? []
-  return certificate === undefined ||
-    notBefore === null ||
-    revokedAtCa !== null ||
-    DateTime.isGreaterThanOrEqualTo(now, notAfter)
+const stillGood = (record: CertificateRecord, now: DateTime.Utc): Option.Option<IssuedCert> =>
+  record.revokedAtCa !== null || DateTime.isGreaterThanOrEqualTo(now, record.notAfter)
     ? Option.none()
-    : Option.some(new IssuedCert({ certificate, chain, serial, notBefore, notAfter }))
-}
+    : Option.fromUndefinedOr(certificateOf(record))
 
 export class Enrollment extends Context.Service<
   Enrollment,
@@ -169,12 +160,7 @@ export class Enrollment extends Context.Service<
         claim: ClaimId
       ) {
         const grant = yield* grants.find(token.grantId)
-        const request = new IssueCertRequest({
-          grantId: grant.id,
-          subjectUserId: grant.subjectUserId,
-          csrPem
-        })
-        const issued = yield* Effect.provideService(issuance.issue(request), CurrentOrigin, {
+        const issued = yield* Effect.provideService(issuance.issueUnder({ grant, csrPem }), CurrentOrigin, {
           _tag: "Enrollment",
           tokenId: token.id,
           ...redeemer

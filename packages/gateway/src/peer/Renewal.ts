@@ -3,7 +3,6 @@
  * client that renews in a loop is told so instead of being served.
  */
 import { RenewalTooSoon } from "@mosaic-federation/domain/PeerErrors"
-import { IssueCertRequest } from "@mosaic-federation/domain/IssueCertRequest"
 import type { IssuedCert } from "@mosaic-federation/domain/IssuedCert"
 import { AuditRepo } from "@mosaic-federation/issuance/AuditRepo"
 import { CurrentOrigin } from "@mosaic-federation/issuance/CurrentOrigin"
@@ -60,14 +59,14 @@ export class Renewal extends Context.Service<
           identity: Identity,
           csrPem: string
         ): Effect.fn.Return<IssuedCert, RenewalError> {
-          const { id: grantId, subjectUserId } = identity.grant
+          const grantId = identity.grant.id
           const event = { action: "certificate.renew", grantId, subject: identity.record.serial } as const
           const allowed = Effect.gen(function* () {
             const csr = yield* Effect.fromResult(readCsr(csrPem))
             yield* refuseLoop(identity, csr.sha256Hex)
           })
           yield* refusing(event, allowed)
-          return yield* issuance.issue(new IssueCertRequest({ grantId, subjectUserId, csrPem })).pipe(
+          return yield* issuance.issueUnder({ grant: identity.grant, csrPem }).pipe(
             Effect.provideService(CurrentOrigin, {
               _tag: "Renewal",
               renewedSerial: identity.record.serial

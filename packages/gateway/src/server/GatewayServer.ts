@@ -18,28 +18,24 @@ import { StepCa } from "@mosaic-federation/issuance/StepCa"
 import { TaskRepo } from "@mosaic-federation/issuance/TaskRepo"
 import { TokenDiagnosis } from "@mosaic-federation/issuance/TokenDiagnosis"
 import { TokenSigner } from "@mosaic-federation/issuance/TokenSigner"
-import { Context, Duration, Effect, Exit, Layer, Option, Queue, Result, Scope } from "effect"
+import { Context, Duration, Effect, Exit, Layer, Option, Queue, Scope } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
 import { HttpApiBuilder, HttpApiScalar } from "effect/http-api"
-import { GatewayConfig } from "../GatewayConfig.ts"
 import * as GatewayDatabase from "../GatewayDatabase.ts"
 import { Enrollment } from "../peer/Enrollment.ts"
 import { EnrollmentTokens } from "../peer/EnrollmentTokens.ts"
 import { PeerIdentity } from "../peer/PeerIdentity.ts"
 import { Renewal } from "../peer/Renewal.ts"
 import { RenewalProof } from "../peer/RenewalProof.ts"
-import { parseQueueUrl } from "../QueueUrl.ts"
-import { RateLimits } from "../RateLimits.ts"
-import { TaskBell } from "../TaskBell.ts"
 import { TaskQueue } from "../TaskQueue.ts"
 import { TaskRunner } from "../TaskRunner.ts"
 import * as TaskWorker from "../TaskWorker.ts"
-import { Valkey } from "../Valkey.ts"
 import * as anyRequest from "./anyRequest.ts"
 import { ApiKeys } from "./ApiKeys.ts"
 import * as auditHandlers from "./auditHandlers.ts"
 import * as AuditSealer from "./AuditSealer.ts"
 import * as certificatesHandlers from "./certificatesHandlers.ts"
+import { Coordination } from "./Coordination.ts"
 import { Drain } from "./Drain.ts"
 import * as Edge from "./Edge.ts"
 import * as enrollmentAuth from "./enrollmentAuth.ts"
@@ -76,21 +72,6 @@ const routes = Layer.mergeAll(
   HttpApiScalar.layer(GatewayApi, { path: "/docs" }),
   HttpRouter.add("GET", errorsPath, errorsPage),
   Edge.layer
-)
-
-/** What replicas share, where there are any; in the local tier it is the process's own. */
-const coordination = Layer.unwrap(
-  GatewayConfig.use(({ queue, tier }) => {
-    const address =
-      tier === "federated" && queue !== null ? Result.getOrUndefined(parseQueueUrl(queue.value)) : undefined
-    return Effect.succeed(
-      address === undefined
-        ? Layer.mergeAll(TaskBell.layerLocal, RateLimits.layerLocal)
-        : Layer.mergeAll(TaskBell.layerValkey, RateLimits.layerValkey).pipe(
-            Layer.provide(Valkey.layer(address))
-          )
-    )
-  })
 )
 
 const repositories = Layer.mergeAll(
@@ -226,7 +207,7 @@ export const layer = drained.pipe(
   Layer.provideMerge(serving),
   Layer.provide([MetricsListener.layer, AuditSealer.layer]),
   Layer.provide(LedgerGauges.layerNoDeps),
-  Layer.provide(Layer.mergeAll(repositories, coordination)),
+  Layer.provide(Coordination.layer.pipe(Layer.provideMerge(repositories))),
   Layer.provide(Drain.layer),
   Layer.provide(NodeHttpServer.layerHttpServices),
   Layer.provide(Telemetry.layer)

@@ -48,6 +48,15 @@ export const ledgerReadAt = Metric.gauge("mosaic_ledger_read_timestamp_seconds",
     "When the gauges of certificates, tasks and audit were last read from the database, in Unix time"
 })
 
+export const valkeyUp = Metric.gauge("mosaic_valkey_up", {
+  description: "1 while Valkey answers and takes writes, 0 while it is away; nothing in the local tier"
+})
+
+export const grantStatusAnswers = Metric.counter("mosaic_grant_status_answers_total", {
+  description: "Statuses of grants that were asked for, by where the answer came from: cache, row",
+  incremental: true
+})
+
 export const issuances = Metric.counter("mosaic_issuances_total", {
   description: "Issuances asked for, by the code of their outcome: issued, or that of an error",
   incremental: true

@@ -9,11 +9,14 @@ import { CaUnexpectedStatus } from "@mosaic-federation/domain/CaErrors"
 import { requestIdOf } from "@mosaic-federation/issuance/CaAnswer"
 import { Context, Duration, Effect, Layer } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
+import { Coordination } from "./Coordination.ts"
 import { Drain } from "./Drain.ts"
 
 export interface Check {
   readonly name: string
   readonly ok: boolean
+  /** False: the gateway goes on without it, slower. */
+  readonly required: boolean
   /** The code of what stands in the way. */
   readonly code: string | null
 }
@@ -26,13 +29,13 @@ export interface State {
 /** Whoever asks has a time-out of its own, and it is seldom longer. */
 const patience = Duration.seconds(3)
 
-const check = (name: string, look: Effect.Effect<unknown, { readonly code: string }>) =>
+const check = (name: string, look: Effect.Effect<unknown, { readonly code: string }>, required = true) =>
   look.pipe(
-    Effect.as<Check>({ name, ok: true, code: null }),
-    Effect.catch(({ code }) => Effect.succeed<Check>({ name, ok: false, code })),
+    Effect.as<Check>({ name, ok: true, required, code: null }),
+    Effect.catch(({ code }) => Effect.succeed<Check>({ name, ok: false, required, code })),
     Effect.timeoutOrElse({
       duration: patience,
-      orElse: () => Effect.succeed<Check>({ name, ok: false, code: "REQUEST_TIMED_OUT" })
+      orElse: () => Effect.succeed<Check>({ name, ok: false, required, code: "REQUEST_TIMED_OUT" })
     })
   )
 
@@ -46,6 +49,7 @@ export class Readiness extends Context.Service<
     Readiness,
     Effect.gen(function* () {
       const ca = yield* PinnedHttpClient
+      const { valkey } = yield* Coordination
       const drain = yield* Drain
       const sql = yield* SqlClient
 
@@ -68,14 +72,24 @@ export class Readiness extends Context.Service<
       })
 
       const looked = yield* Effect.cachedWithTTL(
-        Effect.all([check("database", database), check("ca", health)], { concurrency: "unbounded" }),
+        Effect.all(
+          [
+            check("database", database),
+            check("ca", health),
+            ...(valkey === null ? [] : [check("valkey", valkey, false)])
+          ],
+          { concurrency: "unbounded" }
+        ),
         "1 second"
       )
 
       return Readiness.of({
         state: Effect.map(looked, (checks): State => {
           if (drain.isDraining()) return { status: "draining", checks }
-          return { status: checks.every(({ ok }) => ok) ? "ready" : "unavailable", checks }
+          return {
+            status: checks.every(({ ok, required }) => ok || !required) ? "ready" : "unavailable",
+            checks
+          }
         })
       })
     })

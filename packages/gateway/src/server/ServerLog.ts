@@ -9,20 +9,23 @@ const textOf = (value: unknown): unknown => {
   return value instanceof Error ? (value.stack ?? value.message) : value
 }
 
-const line = Logger.make((options) => {
+/** What is logged, in the order of reading: an object beside the words gives its members. */
+export const entryOf = (options: Logger.Options<unknown>): Readonly<Record<string, unknown>> => {
   const messages: ReadonlyArray<unknown> = Array.isArray(options.message)
     ? options.message
     : [options.message]
   const fields = messages.filter(isPlain)
   const words = messages.filter((message) => !isPlain(message)).map(textOf)
-  return JSON.stringify({
+  return {
     time: options.date.toISOString(),
     level: options.logLevel.toLowerCase(),
     message: words.map(String).join(" "),
     ...options.fiber.getRef(References.CurrentLogAnnotations),
     ...Object.assign({}, ...fields),
     ...(options.cause.reasons.length === 0 ? {} : { cause: Cause.pretty(options.cause) })
-  })
-})
+  }
+}
+
+const line = Logger.make((options) => JSON.stringify(entryOf(options)))
 
 export const layer = Logger.layer([Logger.withConsoleError(line)])

@@ -3,38 +3,20 @@ import { GatewayApi } from "@mosaic-federation/domain/api/GatewayApi"
 import { CertificateNotFound } from "@mosaic-federation/domain/CommandErrors"
 import { createHash } from "node:crypto"
 import { CurrentOperator } from "@mosaic-federation/domain/api/OperatorAuth"
-import type { Grant } from "@mosaic-federation/domain/Grant"
-import { IssueCertRequest } from "@mosaic-federation/domain/IssueCertRequest"
-import { IssuedCert } from "@mosaic-federation/domain/IssuedCert"
+import type { IssuedCert } from "@mosaic-federation/domain/IssuedCert"
 import { readCsr } from "@mosaic-federation/issuance/Csr"
 import { CertificateLedger } from "@mosaic-federation/issuance/CertificateLedger"
 import { checkStatus } from "@mosaic-federation/issuance/GrantPolicy"
-import { type CertificateRecord, GrantRepo } from "@mosaic-federation/issuance/GrantRepo"
+import { GrantRepo } from "@mosaic-federation/issuance/GrantRepo"
 import { IdempotencyRepo } from "@mosaic-federation/issuance/IdempotencyRepo"
-import { Issuance } from "@mosaic-federation/issuance/Issuance"
-import { DateTime, Effect } from "effect"
+import { type GrantedRequest, Issuance } from "@mosaic-federation/issuance/Issuance"
+import { DateTime, Duration, Effect, Option, Result } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { RateLimits } from "../RateLimits.ts"
 import { TaskQueue } from "../TaskQueue.ts"
 import { issuedDocument, recordDocument } from "./certificateDocuments.ts"
 import { countIssuance } from "./Metrics.ts"
 import { ServerConfig } from "./ServerConfig.ts"
-
-const hashOf = (request: object) => createHash("sha256").update(JSON.stringify(request)).digest("hex")
-
-const blocks = /-----BEGIN CERTIFICATE-----\n[^-]+-----END CERTIFICATE-----\n/g
-
-/** Undefined where nobody should get it again. */
-const certificateOf = (record: CertificateRecord, now: DateTime.Utc): IssuedCert | undefined => {
-  const { fullChainPem, notAfter, notBefore, revokedAtCa, serial } = record
-  const [certificate, ...chain] = fullChainPem?.match(blocks) ?? []
-  return certificate === undefined ||
-    notBefore === null ||
-    revokedAtCa !== null ||
-    DateTime.isGreaterThanOrEqualTo(now, notAfter)
-    ? undefined
-    : new IssuedCert({ certificate, chain, serial, notBefore, notAfter })
-}
 
 export const layer = HttpApiBuilder.group(
   GatewayApi,
@@ -48,36 +30,37 @@ export const layer = HttpApiBuilder.group(
     const limits = yield* RateLimits
     const tasks = yield* TaskQueue
 
-    /** What the same request brought before, as long as it is worth something. */
-    const issuedBefore = Effect.fnUntraced(function* (grant: Grant, csrPem: string) {
-      const now = yield* DateTime.now
-      yield* Effect.fromResult(checkStatus(grant, now))
-      const { sha256Hex } = yield* Effect.fromResult(readCsr(csrPem))
-      const records = yield* grants.certificates({ grantId: grant.id })
-      const record = records.find(({ csrSha256, state }) => csrSha256 === sha256Hex && state === "issued")
-      return record === undefined ? undefined : certificateOf(record, now)
+    /** With a key, what the same request brought before; it runs anew where that is worth nothing any more. */
+    const once = Effect.fnUntraced(function* <E, R>(
+      key: string,
+      { csrPem, grant, lifetime }: GrantedRequest,
+      issue: Effect.Effect<IssuedCert, E, R>
+    ) {
+      const { requester } = yield* CurrentOperator
+      const csr = Result.getOrUndefined(readCsr(csrPem))
+      if (csr === undefined) return yield* issue
+      const asked = {
+        grantId: grant.id,
+        csr: csr.sha256Hex,
+        lifetime: lifetime && Duration.toMillis(lifetime)
+      }
+      const requestSha256 = createHash("sha256").update(JSON.stringify(asked)).digest("hex")
+      const request = { requester, key, requestSha256 }
+      const before = yield* idempotency.take(request)
+      const active = Result.isSuccess(checkStatus(grant, yield* DateTime.now))
+      if (active && Option.isSome(before)) return before.value
+      return yield* Effect.tap(issue, ({ serial }) => idempotency.answered(request, serial))
     })
 
     return handlers.handleAll({
       issue: Effect.fnUntraced(function* ({ headers, params, payload }) {
         yield* limits.count(perGrant, params.id)
         const grant = yield* grants.find(params.id)
+        const { csr: csrPem, lifetime } = payload
+        const request = { grant, csrPem, ...(lifetime === undefined ? {} : { lifetime }) }
+        const issue = countIssuance(issuance.issueUnder(request))
         const key = headers["idempotency-key"]
-        if (key !== undefined) {
-          const { requester } = yield* CurrentOperator
-          const requestSha256 = hashOf({ grantId: grant.id, ...payload })
-          if (yield* idempotency.take({ requester, key, requestSha256 })) {
-            const issued = yield* issuedBefore(grant, payload.csr)
-            if (issued !== undefined) return issuedDocument(issued, grant)
-          }
-        }
-        const request = new IssueCertRequest({
-          grantId: grant.id,
-          subjectUserId: grant.subjectUserId,
-          csrPem: payload.csr,
-          ...(payload.lifetime === undefined ? {} : { lifetime: payload.lifetime })
-        })
-        return issuedDocument(yield* countIssuance(issuance.issue(request)), grant)
+        return issuedDocument(yield* key === undefined ? issue : once(key, request, issue), grant)
       }),
 
       list: Effect.fnUntraced(function* ({ query }) {

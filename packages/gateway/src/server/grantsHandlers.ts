@@ -11,6 +11,7 @@ import { type GrantFilter, GrantRepo } from "@mosaic-federation/issuance/GrantRe
 import { IssuanceConfig } from "@mosaic-federation/issuance/IssuanceConfig"
 import { DateTime, Effect } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
+import { GrantStatusCache } from "../GrantStatusCache.ts"
 import { TaskQueue } from "../TaskQueue.ts"
 import { recordDocument } from "./certificateDocuments.ts"
 import { explainGrant } from "./explainGrant.ts"
@@ -24,10 +25,19 @@ export const layer = HttpApiBuilder.group(
   GatewayApi,
   "grants",
   Effect.fn(function* (handlers) {
+    const cache = yield* GrantStatusCache
     const changes = yield* GrantChanges
     const grants = yield* GrantRepo
     const { lifetimes } = yield* IssuanceConfig
     const tasks = yield* TaskQueue
+
+    /** Whoever has made a change sees it in the very next status, at whichever replica. */
+    const told = <E>(change: Effect.Effect<Grant, E>) =>
+      Effect.gen(function* () {
+        const grant = yield* change
+        yield* cache.forget(grant.id)
+        return grantDocument(grant, yield* DateTime.now)
+      })
 
     return handlers.handleAll({
       create: Effect.fnUntraced(function* ({ payload }) {
@@ -72,6 +82,8 @@ export const layer = HttpApiBuilder.group(
         }
       }),
 
+      status: ({ params }) => cache.status(params.id),
+
       changeExpiry: Effect.fnUntraced(function* ({ params, payload }) {
         const now = yield* DateTime.now
         const { expiresAt } = payload
@@ -86,15 +98,15 @@ export const layer = HttpApiBuilder.group(
                 new ScopeInsufficient({ needed: "admin", held: scope, action: "a later end of a grant" })
               )
             : Effect.void
-        return grantDocument(yield* changes.changeExpiry(params.id, expiresAt, allow), now)
+        return yield* told(changes.changeExpiry(params.id, expiresAt, allow))
       }),
 
       suspend: Effect.fnUntraced(function* ({ params }) {
-        return grantDocument(yield* changes.suspend(params.id), yield* DateTime.now)
+        return yield* told(changes.suspend(params.id))
       }),
 
       resume: Effect.fnUntraced(function* ({ params }) {
-        return grantDocument(yield* changes.resume(params.id), yield* DateTime.now)
+        return yield* told(changes.resume(params.id))
       }),
 
       revokeHolder: Effect.fnUntraced(function* ({ payload }) {
@@ -109,6 +121,7 @@ export const layer = HttpApiBuilder.group(
           return yield* new RequestInvalid({ problem: "body: give one of peer and user" })
         }
         const { caRevocations, ended } = yield* changes.revokeHolder(holder, reason, dryRun)
+        if (!dryRun) yield* Effect.forEach(ended, ({ grant }) => cache.forget(grant.id), { discard: true })
         yield* tasks.tryNow(caRevocations)
         const now = yield* DateTime.now
         const ends = ended.flatMap(({ lastNotAfter }) => (lastNotAfter === null ? [] : [lastNotAfter]))
@@ -126,6 +139,7 @@ export const layer = HttpApiBuilder.group(
 
       revoke: Effect.fnUntraced(function* ({ params, payload }) {
         const { caRevocations, grant, ...effect } = yield* grants.revoke(params.id, payload.reason)
+        yield* cache.forget(params.id)
         return {
           ...grantDocument(grant, yield* DateTime.now),
           ...effect,

@@ -69,6 +69,9 @@ export const grantWith = Effect.fnUntraced(function* (certificates: number) {
         grantId: grant.id,
         subjectUserId: grant.subjectUserId,
         csrSha256: randomBytes(32).toString("hex"),
+        jti: randomBytes(32).toString("base64url"),
+        requester: "cli",
+        requestId: "req-1",
         requestedAt: after(0),
         notAfter: after(hour / 2)
       })
