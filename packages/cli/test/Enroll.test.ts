@@ -207,6 +207,8 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("mosaic federation e
       assert.deepStrictEqual(readdirSync(dir), ["pending"])
       const key = readFileSync(join(dir, "pending", "peer.key"), "utf8")
       proxy.decide(() => "pass")
+      const other = yield* enroll(where, ["--token-file", file, "--out", "peer", "--key-type", "ed25519"])
+      assert.include(refusal(other).message, "holds a key of p256, whose certificate may have been issued")
       const document = enrolled(yield* enroll(where, ["--token-file", file, "--out", "peer"]))
       assert.strictEqual(heldIn(dir).key, key)
       assert.isFalse(existsSync(join(dir, "pending")))
@@ -238,6 +240,7 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("mosaic federation e
           proxy.release()
         }
         const key = readFileSync(join(dir, "pending", "peer.key"), "utf8")
+        const csr = readFileSync(join(dir, "pending", "request.csr"), "utf8")
         proxy.decide(() => "pass")
         const document = enrolled(yield* enroll(where, ["--token-file", file, "--out", "peer"]))
         assert.strictEqual(heldIn(dir).key, key)
@@ -246,6 +249,14 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("mosaic federation e
           certificates.map(({ serial }) => serial),
           [document.serial]
         )
+
+        // Killed after all was in place, and before the pending request was removed.
+        mkdirSync(join(dir, "pending"), { mode: 0o700 })
+        writeFileSync(join(dir, "pending", "peer.key"), key, { mode: 0o600 })
+        writeFileSync(join(dir, "pending", "request.csr"), csr)
+        const again = enrolled(yield* enroll(where, ["--token-file", file, "--out", "peer"]))
+        assert.strictEqual(again.serial, document.serial)
+        assert.isFalse(existsSync(join(dir, "pending")))
       })
   )
 

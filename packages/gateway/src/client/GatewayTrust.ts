@@ -1,6 +1,6 @@
 /**
  * How a newcomer comes to trust a gateway of which it knows nothing but the SHA-256 of its roots. It sends no secret, and
- * keeps nothing but roots of these fingerprints. TLS is verified all the time: docs/decisions/0007 says how, and why.
+ * keeps nothing but roots of these fingerprints. TLS is verified all the time: docs/decisions/0008 says how, and why.
  */
 import { isIP } from "node:net"
 import { connect, type DetailedPeerCertificate } from "node:tls"
@@ -10,10 +10,11 @@ import { GatewayRootsRefused } from "@mosaic-federation/domain/PeerSideErrors"
 import type { Certificate } from "@mosaic-federation/x509/Certificate"
 import { formatPem } from "@mosaic-federation/x509/Pem"
 import { parseRootBundle } from "@mosaic-federation/x509/RootBundle"
-import { DateTime, Effect, Result } from "effect"
+import { DateTime, Duration, Effect, Result } from "effect"
 import { GatewayClient } from "./GatewayClient.ts"
 
-const patienceMillis = 5000
+/** However slowly it speaks. */
+const patience = Duration.seconds(5)
 
 /** As the server sent them, the leaf first. */
 const pemsOf = (leaf: DetailedPeerCertificate): ReadonlyArray<string> => {
@@ -51,16 +52,22 @@ const shownAt = (url: URL) =>
     socket.prependListener("secure", () => {
       shown = pemsOf(socket.getPeerCertificate(true))
     })
-    socket.setTimeout(patienceMillis, () => {
-      socket.destroy(
-        Object.assign(new Error("no handshake"), { code: `no handshake within ${patienceMillis} ms` })
-      )
-    })
     socket.once("error", (error) => {
       resume(shown.length > 0 ? Effect.succeed(shown) : Effect.fail(connectFailure(url.origin, error)))
     })
     return Effect.sync(() => socket.destroy())
-  })
+  }).pipe(
+    Effect.timeoutOrElse({
+      duration: patience,
+      orElse: () =>
+        Effect.fail(
+          new GatewayUnreachable({
+            url: url.origin,
+            reason: `no TLS handshake within ${Duration.toSeconds(patience)} s`
+          })
+        )
+    })
+  )
 
 /** `fingerprints`: SHA-256 of the DER of each root, in lower-case hex, from somebody who is trusted. */
 export const fetchRoots = Effect.fn("GatewayTrust.fetchRoots")(function* (

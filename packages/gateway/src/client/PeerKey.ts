@@ -1,5 +1,5 @@
 /** A peer's key and its CSR with an empty subject: names are the CA's to write. The key never leaves this machine. */
-import { generateKeyPair } from "node:crypto"
+import { createPrivateKey, generateKeyPair } from "node:crypto"
 import { promisify } from "node:util"
 import { Effect, Redacted } from "effect"
 import { emptyCsr } from "../emptyCsr.ts"
@@ -28,3 +28,18 @@ export const makePeerKey = (type: KeyType): Effect.Effect<PeerKey> =>
     }),
     csrPem: emptyCsr(pair)
   }))
+
+/** Undefined for a key that is none of those that are made here. */
+export const keyTypeOf = (privateKeyPem: Redacted.Redacted): KeyType | undefined => {
+  const { asymmetricKeyDetails, asymmetricKeyType } = createPrivateKey(Redacted.value(privateKeyPem))
+  switch (asymmetricKeyType) {
+    case "ec":
+      return asymmetricKeyDetails?.namedCurve === "secp384r1" ? "p384" : "p256"
+    case "ed25519":
+      return "ed25519"
+    case "rsa":
+      return "rsa3072"
+    default:
+      return undefined
+  }
+}

@@ -74,7 +74,7 @@ export const enroll = Command.make(
     const request = yield* Effect.transposeOption(Option.map(csr, readRequest))
     const { oids } = yield* readTrust(Option.none())
     const token = yield* readEnrollmentToken(tokenFile)
-    const [{ createDirectory, names }, PeerEnrollment, { makePeerKey }] = yield* load
+    const [{ createDirectory, names }, PeerEnrollment, { keyTypeOf, makePeerKey }] = yield* load
 
     // Before the gateway is asked: what it hands out must find its place.
     const directory = yield* createDirectory(out, { force })
@@ -84,6 +84,15 @@ export const enroll = Command.make(
       Option.match({ onNone: () => directory.pending(makeKey), onSome: Effect.succeed })
     )
     const key = Option.isSome(request) ? Option.none() : Option.some(yield* pending)
+    if (Option.isSome(key) && Option.isSome(keyType)) {
+      const found = keyTypeOf(key.value.privateKeyPem)
+      if (found !== keyType.value) {
+        return yield* new UsageInvalid({
+          problem: `${join(out, "pending")} holds a key of ${found ?? "another kind"}, whose certificate may have been issued: leave --key-type out, or remove that directory`,
+          help
+        })
+      }
+    }
     const csrPem = Option.getOrElse(request, () => Option.getOrThrow(key).csrPem)
     const received = yield* PeerEnrollment.enroll({ token, csrPem, url: given, oids })
     yield* directory.install(
