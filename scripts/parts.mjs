@@ -11,7 +11,9 @@ const parts = [
   ["shellcheck", "shellcheck"],
   ["openssl", "openssl"],
   // Makes the Debian 13 root in which PostgreSQL 17, pgvector and Valkey 8 run for tests.
-  ["debootstrap", "debootstrap"]
+  ["debootstrap", "debootstrap"],
+  // Resolves docker-compose.federated.yml without an engine.
+  ["docker-compose", "docker-compose"]
 ]
 
 const isOnPath = (program) =>

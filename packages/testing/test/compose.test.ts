@@ -13,6 +13,7 @@ import { Effect, Fiber, Redacted } from "effect"
 import { parse } from "yaml"
 import { FederatedParts } from "../src/FederatedParts.ts"
 import { federated } from "../src/federated.ts"
+import { onPath } from "../src/GoToolchain.ts"
 import { pause } from "../src/internal/pause.ts"
 import { runCommand } from "../src/internal/runCommand.ts"
 import { stepTools } from "../src/StepTools.ts"
@@ -29,6 +30,9 @@ interface Service {
   readonly environment?: Readonly<Record<string, string>>
   readonly command?: ReadonlyArray<string>
   readonly entrypoint?: ReadonlyArray<string>
+  readonly depends_on?: Readonly<Record<string, { readonly condition: string }>>
+  readonly read_only?: boolean
+  readonly tmpfs?: ReadonlyArray<string>
   readonly ports: ReadonlyArray<string>
   readonly volumes: ReadonlyArray<string>
   readonly secrets?: ReadonlyArray<string>
@@ -90,9 +94,14 @@ describe("docker-compose.federated.yml", () => {
     )
   })
 
-  it("starts three services in the profile, each restarted, limited, checked, and pinned to a version", () => {
+  it("starts four services in the profile, each restarted, limited, checked, and pinned to a version", () => {
     const { services } = compose()
-    assert.sameMembers(Object.keys(services), ["postgres-federated", "valkey-federated", "step-ca"])
+    assert.sameMembers(Object.keys(services), [
+      "postgres-federated",
+      "valkey-federated",
+      "step-ca",
+      "gateway"
+    ])
     for (const [name, service] of Object.entries(services)) {
       assert.deepStrictEqual(service.profiles, ["federated"], name)
       assert.strictEqual(service.restart, "unless-stopped", name)
@@ -105,15 +114,21 @@ describe("docker-compose.federated.yml", () => {
   it("has the ports that the documents name, on loopback, and others where asked", () => {
     const ports = (variables?: Readonly<Record<string, string>>) =>
       Object.values(compose(variables).services).flatMap((service) => service.ports)
-    assert.sameMembers(ports(), ["127.0.0.1:5433:5432", "127.0.0.1:6380:6379", "127.0.0.1:9000:9000"])
+    assert.sameMembers(ports(), [
+      "127.0.0.1:5433:5432",
+      "127.0.0.1:6380:6379",
+      "127.0.0.1:9000:9000",
+      "127.0.0.1:8443:8443"
+    ])
     assert.sameMembers(
       ports({
         PG_FEDERATED_HOST_PORT: "15433",
         VALKEY_FEDERATED_HOST_PORT: "16380",
         STEP_CA_HOST_PORT: "19000",
+        MOSAIC_GATEWAY_HOST_PORT: "18443",
         FEDERATED_HOST_ADDRESS: "10.0.0.1"
       }),
-      ["10.0.0.1:15433:5432", "10.0.0.1:16380:6379", "10.0.0.1:19000:9000"]
+      ["10.0.0.1:15433:5432", "10.0.0.1:16380:6379", "10.0.0.1:19000:9000", "10.0.0.1:18443:8443"]
     )
   })
 
@@ -127,19 +142,33 @@ describe("docker-compose.federated.yml", () => {
       else assert.property(volumes, source)
     }
     assert.sameMembers(
-      sources.filter((source) => !source.startsWith("./")),
+      [...new Set(sources.filter((source) => !source.startsWith("./")))],
       Object.keys(volumes)
     )
   })
 
-  it("gives step-ca its passwords as secrets, none of which must exist", () => {
+  it("gives services their secrets as files, none of which must exist", () => {
     const { secrets } = compose()
-    const { environment = {}, secrets: used = [] } = serviceOf("step-ca")
-    assert.sameMembers([...used], Object.keys(secrets))
-    for (const name of used) assert.include(Object.values(environment), `/run/secrets/${name}`)
+    const used = ["step-ca", "gateway"].flatMap((name) => {
+      const { environment = {}, secrets: own = [] } = serviceOf(name)
+      for (const secret of own) assert.include(Object.values(environment), `/run/secrets/${secret}`, name)
+      return own
+    })
+    assert.sameMembers([...new Set(used)], Object.keys(secrets))
     for (const { file } of Object.values(secrets)) assert.strictEqual(file, "/dev/null")
     const given = compose({ STEP_CA_PASSWORD_FILE: "./ca-password" })
     assert.strictEqual(given.secrets["step_ca_password"]?.file, "./ca-password")
+  })
+
+  it("starts the gateway after what it needs is healthy, and lets it write nowhere but in memory", () => {
+    const gateway = serviceOf("gateway")
+    const others = Object.keys(compose().services).filter((name) => name !== "gateway")
+    assert.deepStrictEqual(
+      gateway.depends_on,
+      Object.fromEntries(others.map((name) => [name, { condition: "service_healthy" }]))
+    )
+    assert.isTrue(gateway.read_only)
+    assert.deepStrictEqual([gateway.tmpfs, gateway.volumes], [["/tmp"], ["step-ca-gateway:/gateway:ro"]])
   })
 
   it.live("starts step-ca with the passwords that are given, and with generated ones where none is", () =>
@@ -185,41 +214,46 @@ describe("docker-compose.federated.yml", () => {
   )
 
   it("resolves with docker-compose where there is one", (context) => {
-    if (spawnSync("docker-compose", ["version"]).status !== 0) {
+    if (onPath("docker-compose").length === 0) {
+      assert.notStrictEqual(process.env["MOSAIC_TEST_FEDERATED"], "required", "npm run parts installs it")
       return context.skip("no docker-compose on PATH: apt-get install docker-compose")
     }
     const { status, stderr, stdout } = spawnSync(
       "docker-compose",
       ["-f", "docker-compose.federated.yml", "--profile", "federated", "config"],
-      { cwd: root, encoding: "utf8" }
+      { cwd: root, encoding: "utf8", env: { ...process.env, MOSAIC_GATEWAY_HOST_PORT: "18443" } }
     )
     assert.strictEqual(status, 0, stderr)
-    assert.include(stdout, "postgres-federated")
+    const { services } = parse(stdout) as Compose
+    assert.sameMembers(Object.keys(services), Object.keys(compose().services))
+    assert.deepStrictEqual(services["gateway"]?.ports, ["127.0.0.1:18443:8443/tcp"])
   })
 
-  it("builds step-ca from a Dockerfile that a linter has nothing against", () => {
-    const linter = join(resolveModule("dockerfilelint/package.json"), "..", "bin", "dockerfilelint")
-    assert.isTrue(existsSync(linter))
-    const { stdout } = spawnSync(
-      process.execPath,
-      [linter, "--output", "json", join(root, "infra/step-ca/Dockerfile")],
-      { encoding: "utf8" }
-    )
-    const { files } = JSON.parse(stdout) as {
-      readonly files: ReadonlyArray<{
-        readonly issues: ReadonlyArray<{ readonly title: string; readonly content: string }>
-      }>
-    }
-    // Its grammar of HEALTHCHECK is older than --start-period.
-    const known = (content: string) =>
-      content.startsWith("HEALTHCHECK ") && content.includes("--start-period=")
-    assert.deepStrictEqual(
-      files.flatMap(({ issues }) =>
-        issues.filter(({ content }) => !known(content)).map(({ title }) => title)
-      ),
-      []
-    )
-  })
+  for (const directory of ["step-ca", "gateway"]) {
+    it(`builds ${directory} from a Dockerfile that a linter has nothing against`, () => {
+      const linter = join(resolveModule("dockerfilelint/package.json"), "..", "bin", "dockerfilelint")
+      assert.isTrue(existsSync(linter))
+      const { stdout } = spawnSync(
+        process.execPath,
+        [linter, "--output", "json", join(root, "infra", directory, "Dockerfile")],
+        { encoding: "utf8" }
+      )
+      const { files } = JSON.parse(stdout) as {
+        readonly files: ReadonlyArray<{
+          readonly issues: ReadonlyArray<{ readonly title: string; readonly content: string }>
+        }>
+      }
+      // Its grammar of HEALTHCHECK is older than --start-period.
+      const known = (content: string) =>
+        content.startsWith("HEALTHCHECK ") && content.includes("--start-period=")
+      assert.deepStrictEqual(
+        files.flatMap(({ issues }) =>
+          issues.filter(({ content }) => !known(content)).map(({ title }) => title)
+        ),
+        []
+      )
+    })
+  }
 })
 
 federated(
