@@ -166,7 +166,8 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("documents", (it) =>
       const { where: peer } = yield* newcomer(yield* newToken(yield* newGrant()))
       for (const [name, args] of [
         ["enroll", ["enroll", "--token-file", "token", "--out", "peer"]],
-        ["agent --status", ["agent", "--dir", "peer", "--status"]]
+        ["agent --status", ["agent", "--dir", "peer", "--status"]],
+        ["whoami", ["whoami", "--dir", "peer"]]
       ] as const) {
         const { stdout } = yield* mosaic(peer, ["federation", ...args, "--json"])
         assert.deepStrictEqual(shapeOf(documentOf(stdout)), shapeOf(documentsIn.get(name)), name)
