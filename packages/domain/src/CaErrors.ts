@@ -80,7 +80,8 @@ export class CaKeyUnknown extends ErrorClass<CaKeyUnknown>()(
     explanation: "The kid of our key is not that of the provisioner at GET /provisioners.",
     message: ({ kid, known, provisioner }) =>
       `401: "kid" is ${kid}; provisioner ${provisioner} of the CA has ${known}`,
-    remediation: () => `set STEP_CA_PROVISIONER_KEY_JSON to the key of this CA (init.sh prints where it lies)`
+    remediation: () =>
+      `set STEP_CA_PROVISIONER_KEY_JSON to the key of this CA: init.sh writes it to gateway/provisioner_key.jwe in the CA's STEPPATH`
   }
 ) {}
 
@@ -94,7 +95,8 @@ export class CaKeyMismatch extends ErrorClass<CaKeyMismatch>()(
     explanation:
       "The kid is known, but the public key at GET /provisioners does not verify the token that we signed.",
     message: ({ kid, provisioner }) => `401: provisioner ${provisioner} has another key under "kid" ${kid}`,
-    remediation: () => `set STEP_CA_PROVISIONER_KEY_JSON to the key of this CA (init.sh prints where it lies)`
+    remediation: () =>
+      `set STEP_CA_PROVISIONER_KEY_JSON to the key of this CA: init.sh writes it to gateway/provisioner_key.jwe in the CA's STEPPATH`
   }
 ) {}
 

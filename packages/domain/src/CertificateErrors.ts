@@ -52,7 +52,8 @@ export class IssuanceAmbiguous extends ErrorClass<IssuanceAmbiguous>()(
     retryable: true,
     message: ({ because, becauseCode, deadBy, serial }) =>
       `${becauseCode}: ${because}; a certificate of serial ${serial} may exist and is dead by ${DateTime.formatIso(deadBy)}`,
-    remediation: ({ serial }) => `when the CA answers again: step ca revoke ${serial}, then ask again`
+    remediation: ({ serial }) =>
+      `ask again when the CA answers; a running gateway has the serial revoked then, and by hand it is: step ca revoke ${serial} --token "$(step ca token ${serial} --revoke --provisioner NAME --key KEY_FILE)"`
   }
 ) {}
 

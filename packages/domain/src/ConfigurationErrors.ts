@@ -158,7 +158,7 @@ export class ProvisionerKeyPublicOnly extends ErrorClass<ProvisionerKeyPublicOnl
       'The JWK has no "d" parameter. What the CA shows at /provisioners as key is the public half only.',
     message: ({ kid }) => `${keyVariable}: the JWK with kid ${kid} has no "d" (Private Key) parameter`,
     remediation: () =>
-      `set ${keyVariable} to the private JWK or its JWE; init.sh writes it as provisioner_key beside the CA's secrets`
+      `set ${keyVariable} to the private JWK or its JWE; init.sh writes it to gateway/provisioner_key.jwe in the CA's STEPPATH`
   }
 ) {}
 

@@ -315,7 +315,7 @@ describe("IssuanceConfig, the provisioner key", () => {
           key(publicHalf(jwk)),
           "PROVISIONER_KEY_PUBLIC_ONLY",
           `STEP_CA_PROVISIONER_KEY_JSON: the JWK with kid ${jwk.kid} has no "d" (Private Key) parameter`,
-          "set STEP_CA_PROVISIONER_KEY_JSON to the private JWK or its JWE; init.sh writes it as provisioner_key beside the CA's secrets"
+          "set STEP_CA_PROVISIONER_KEY_JSON to the private JWK or its JWE; init.sh writes it to gateway/provisioner_key.jwe in the CA's STEPPATH"
         ],
         [
           key({ ...jwk, kid: other.kid }),

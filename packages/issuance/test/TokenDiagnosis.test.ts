@@ -1,4 +1,6 @@
 /** step-ca answers every 401 alike. Each cause is provoked at a real step-ca and must be proved by its own error. */
+import { existsSync } from "node:fs"
+import { join } from "node:path"
 import { assert, describe, it, layer } from "@effect/vitest"
 import { NewGrant, PeerName } from "@mosaic-federation/domain/Grant"
 import { IssueCertRequest } from "@mosaic-federation/domain/IssueCertRequest"
@@ -82,7 +84,7 @@ describe("TokenDiagnosis at a real step-ca", () => {
 
     it.effect("proves that the provisioner has another key", () =>
       Effect.gen(function* () {
-        const { environment } = yield* StepCaProcess
+        const { environment, stepPath } = yield* StepCaProcess
         const settings = yield* settingsOf(environment)
         const provisionerKey = yield* keyOf(yield* Effect.promise(() => makeProvisionerKey("ES256")))
         const error = yield* refusalWith({ ...settings, provisionerKey })
@@ -91,7 +93,9 @@ describe("TokenDiagnosis at a real step-ca", () => {
           error.message,
           `401: "kid" is ${provisionerKey.kid}; provisioner mosaic-fed of the CA has ${settings.provisionerKey.kid}`
         )
-        assert.include(error.remediation, "set STEP_CA_PROVISIONER_KEY_JSON to the key of this CA")
+        const [file = ""] = /gateway\/\S+/.exec(error.remediation) ?? []
+        assert.include(error.remediation, `init.sh writes it to ${file} in the CA's STEPPATH`)
+        assert.isTrue(existsSync(join(stepPath, file)), file)
       })
     )
 
