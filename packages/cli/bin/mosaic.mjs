@@ -44,13 +44,14 @@ const pinnedNode = () => {
 }
 
 const handOver = (node) => {
-  const child = spawn(node, [self, ...process.argv.slice(2)], { stdio: "inherit" })
+  // Before there is a child: a signal that comes while it starts is its own as well.
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
     // A terminal sends Ctrl-C to both.
     process.on(signal, () => {
       if (signal !== "SIGINT" || !process.stdin.isTTY) child.kill(signal)
     })
   }
+  const child = spawn(node, [self, ...process.argv.slice(2)], { stdio: "inherit" })
   child.once("error", (error) =>
     fail(`${node} does not run: ${error.message}`, "Begin afresh: rm -rf node_modules, then npm run build.")
   )
