@@ -34,6 +34,8 @@ const meanings: Readonly<Record<keyof typeof ExitCode, string>> = {
   withheld: "a certificate is not what it must be, and is withheld",
   storage: "storage: the database, or a file to be written",
   configuration: "configuration",
+  warned: "`mosaic gateway doctor --strict` has warnings",
+  failed: "`mosaic gateway doctor` found something that does not work",
   bug: "a defect in this program"
 }
 

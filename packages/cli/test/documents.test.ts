@@ -144,6 +144,7 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("documents", (it) =>
       assert.deepStrictEqual(shapeOf(documentOf(issued.stdout)), shapeOf(documentsIn.get("cert issue")))
       const fresh = yield* station()
       writeFileSync(join(fresh.directory, "mosaic.config.json"), '{"tier": "local"}')
+      writeFileSync(join(where.directory, "local.json"), '{"tier": "local"}')
       const keyed = yield* station()
       const { id } = yield* makeKey(keyed, "admin")
       const { id: lost } = yield* makeKey(keyed, "read")
@@ -151,6 +152,7 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("documents", (it) =>
         ["config show", fresh, ["config", "show"]],
         ["db migrate", fresh, ["db", "migrate"]],
         ["db status", fresh, ["db", "status"]],
+        ["gateway doctor", where, ["gateway", "doctor", "--config", "local.json"]],
         ["gateway key create", keyed, ["gateway", "key", "create", "--name", "bob", "--scope", "read"]],
         ["gateway key list", keyed, ["gateway", "key", "list"]],
         ["gateway key rotate", keyed, ["gateway", "key", "rotate", id]],

@@ -82,6 +82,32 @@ export class CertificateNotFound extends ErrorClass<CertificateNotFound>()(
   }
 ) {}
 
+const names = { checks: Schema.Array(Schema.String) } as const
+
+export class DoctorFailed extends ErrorClass<DoctorFailed>()("DoctorFailed", names, {
+  code: "DOCTOR_FAILED",
+  title: "Not everything works",
+  explanation:
+    "The doctor has proved that something which issuing, verifying or revoking needs does not work. The report says which check has failed, by what evidence, and what to do.",
+  httpStatus: 503,
+  exitCode: ExitCode.failed,
+  retryable: false,
+  message: ({ checks }) => `failed: ${checks.join(", ")}`,
+  remediation: () => `do what the report says below each ✗, then look again: mosaic gateway doctor`
+}) {}
+
+export class DoctorWarned extends ErrorClass<DoctorWarned>()("DoctorWarned", names, {
+  code: "DOCTOR_WARNED",
+  title: "Everything works, and something will not for long or is not safe",
+  explanation:
+    "With --strict, mosaic gateway doctor takes its warnings as failures: something is about to end, lags behind, or lies where it should not. Without --strict the exit code is 0.",
+  httpStatus: 503,
+  exitCode: ExitCode.warned,
+  retryable: false,
+  message: ({ checks }) => `warned: ${checks.join(", ")}`,
+  remediation: () => `do what the report says below each !, then look again: mosaic gateway doctor --strict`
+}) {}
+
 export class InternalError extends ErrorClass<InternalError>()(
   "InternalError",
   { defect: Schema.String },

@@ -10,6 +10,8 @@ export const ExitCode = {
   withheld: 6,
   storage: 7,
   configuration: 8,
+  warned: 10,
+  failed: 11,
   bug: 70
 } as const
 

@@ -70,6 +70,8 @@ export const MosaicError = Schema.Union([
   Command.OutputExists,
   Command.OutputUnwritable,
   Command.CertificateNotFound,
+  Command.DoctorFailed,
+  Command.DoctorWarned,
   Command.InternalError
 ])
 

@@ -142,6 +142,8 @@ INPUT_UNREADABLE 2 400 false
 OUTPUT_EXISTS 2 409 false
 OUTPUT_UNWRITABLE 7 500 false
 CERTIFICATE_NOT_FOUND 3 404 false
+DOCTOR_FAILED 11 503 false
+DOCTOR_WARNED 10 503 false
 INTERNAL_ERROR 70 500 false`
   .trim()
   .split("\n")
@@ -195,7 +197,7 @@ describe("MosaicError", () => {
   })
 
   it("knows no exit code beside the documented ones, and none that means done", () => {
-    const documented = [2, 3, 4, 5, 6, 7, 8, 70]
+    const documented = [2, 3, 4, 5, 6, 7, 8, 10, 11, 70]
     assert.sameMembers([...new Set(catalogue.map(({ exitCode }) => exitCode))], documented)
   })
 

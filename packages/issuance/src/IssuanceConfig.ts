@@ -13,7 +13,12 @@ import type { Certificate } from "@mosaic-federation/x509/Certificate"
 import type { GrantOids } from "@mosaic-federation/x509/Oid"
 import { NodeFileSystem } from "@effect/platform-node"
 import { Context, Duration, Effect, Layer, Option, Redacted } from "effect"
-import { type ProvisionerKey, type ProvisionerKeyError, readProvisionerKey } from "./ProvisionerKey.ts"
+import {
+  type ProvisionerKey,
+  type ProvisionerKeyError,
+  type ProvisionerKeySource,
+  readProvisionerKey
+} from "./ProvisionerKey.ts"
 import { optionalSetting, requiredSetting, type SettingError } from "./Setting.ts"
 import { readOids, readRootFile } from "./TrustConfig.ts"
 
@@ -56,7 +61,7 @@ export const issuanceRequires = {
   STEP_CA_PROVISIONER_PASSWORD: "the password of the provisioner key (any text when the key is a plain JWK)"
 } as const
 
-const settingOrDefault = Effect.fnUntraced(function* (variable: keyof typeof issuanceDefaults) {
+export const settingOrDefault = Effect.fnUntraced(function* (variable: keyof typeof issuanceDefaults) {
   return Option.getOrElse(yield* optionalSetting(variable), () => issuanceDefaults[variable])
 })
 
@@ -70,7 +75,7 @@ export type IssuanceConfigError =
   | RootCertificateRefused
   | RootCertificateExpired
 
-const readCaUrl = Effect.gen(function* () {
+export const readCaUrl = Effect.gen(function* () {
   const variable = "STEP_CA_URL"
   const text = yield* required(variable)
   const invalid = (problem: string) =>
@@ -85,13 +90,13 @@ const readCaUrl = Effect.gen(function* () {
   return url
 })
 
-const readRoots = Effect.gen(function* () {
+export const readRoots = Effect.gen(function* () {
   const variable = "STEP_CA_ROOT_CERT_PATH"
   const path = yield* required(variable)
   return yield* readRootFile(variable, path)
 })
 
-const readDuration = Effect.fnUntraced(function* (variable: keyof typeof issuanceDefaults) {
+export const readDuration = Effect.fnUntraced(function* (variable: keyof typeof issuanceDefaults) {
   const text = yield* settingOrDefault(variable)
   return yield* Option.match(parseLifetime(text), {
     onSome: Effect.succeed,
@@ -106,7 +111,7 @@ const readDuration = Effect.fnUntraced(function* (variable: keyof typeof issuanc
   })
 })
 
-const readLifetimes = Effect.gen(function* () {
+export const readLifetimes = Effect.gen(function* () {
   const shortest = yield* readDuration("MOSAIC_CERT_MIN")
   const longest = yield* readDuration("MOSAIC_CERT_MAX")
   const standard = yield* readDuration("MOSAIC_CERT_DEFAULT")
@@ -137,15 +142,16 @@ const readFlag = Effect.fnUntraced(function* (variable: keyof typeof issuanceDef
   })
 })
 
-const readKey = Effect.gen(function* () {
+/** As it is set, not yet opened. */
+export const readKeySource = Effect.gen(function* () {
   const key = yield* required("STEP_CA_PROVISIONER_KEY_JSON")
   const password = yield* required("STEP_CA_PROVISIONER_PASSWORD")
-  return yield* readProvisionerKey({
+  return {
     text: Redacted.make(key),
     password: Redacted.make(password),
     kid: yield* optionalSetting("STEP_CA_PROVISIONER_KID"),
     allowSymmetric: yield* readFlag("STEP_CA_ALLOW_SYMMETRIC_KEY")
-  })
+  } satisfies ProvisionerKeySource
 })
 
 export class IssuanceConfig extends Context.Service<IssuanceConfig, IssuanceSettings>()(
@@ -159,7 +165,7 @@ export class IssuanceConfig extends Context.Service<IssuanceConfig, IssuanceSett
         caUrl: yield* readCaUrl,
         provisioner: yield* settingOrDefault("STEP_CA_PROVISIONER"),
         roots: yield* readRoots,
-        provisionerKey: yield* readKey,
+        provisionerKey: yield* readProvisionerKey(yield* readKeySource),
         oids: yield* readOids,
         lifetimes: yield* readLifetimes,
         connectTimeout: yield* readDuration("STEP_CA_CONNECT_TIMEOUT"),

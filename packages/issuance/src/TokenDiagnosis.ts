@@ -15,11 +15,12 @@ import {
   CaTokenRefused,
   CaTokenReused
 } from "@mosaic-federation/domain/CaErrors"
-import { Context, DateTime, Effect, Layer, Option, Redacted, Schema } from "effect"
+import { Array, Context, DateTime, Effect, Layer, Option, Redacted } from "effect"
 import { compactVerify, importJWK, type JWK } from "jose"
 import { requestIdOf } from "./CaAnswer.ts"
 import { IssuanceConfig } from "./IssuanceConfig.ts"
 import { PinnedHttpClient, type PinnedResponse } from "./PinnedHttpClient.ts"
+import { listProvisioners, type Provisioner } from "./Provisioners.ts"
 import type { OneTimeToken } from "./TokenSigner.ts"
 
 export interface RefusedToken {
@@ -40,34 +41,13 @@ export type TokenRefusal =
   | CaTokenReused
 
 /** What step-ca allows between a token's times and its own clock. */
-const leewaySeconds = 60
+export const leewaySeconds = 60
 
 /** An HTTP Date (RFC 9110 §5.6.7) has steps of one second. */
-const dateStepSeconds = 1
+export const dateStepSeconds = 1
 
 /** step-ca makes its own TLS certificate when it starts, and sets its notBefore this much earlier. */
 const backdateSeconds = 60
-
-const Provisioners = Schema.Struct({
-  provisioners: Schema.Array(
-    Schema.Struct({
-      type: Schema.String,
-      name: Schema.String,
-      key: Schema.optionalKey(
-        Schema.StructWithRest(Schema.Struct({ kid: Schema.optionalKey(Schema.String) }), [
-          Schema.Record(Schema.String, Schema.Unknown)
-        ])
-      )
-    })
-  ),
-  nextCursor: Schema.optionalKey(Schema.String)
-})
-
-const decodeProvisioners = Schema.decodeUnknownOption(Provisioners)
-
-type Provisioner = (typeof Provisioners.Type)["provisioners"][number]
-
-const mostPages = 20
 
 interface ServerIdentity {
   readonly names: ReadonlyArray<string>
@@ -131,23 +111,12 @@ export class TokenDiagnosis extends Context.Service<
       const http = yield* PinnedHttpClient
       const rootsPem = roots.map((root) => root.pem)
 
-      /** step-ca pages its provisioners; `none` where any page could not be had. */
-      const provisioners = Effect.gen(function* () {
-        const found: Array<Provisioner> = []
-        let cursor = ""
-        for (let page = 0; page < mostPages; page++) {
-          const path = `/provisioners?limit=100${cursor === "" ? "" : `&cursor=${encodeURIComponent(cursor)}`}`
-          const response = yield* Effect.option(http.request({ method: "GET", path }))
-          const decoded = Option.flatMap(response, ({ body, status }) =>
-            status === 200 ? decodeProvisioners(body) : Option.none()
-          )
-          if (Option.isNone(decoded)) return Option.none()
-          found.push(...decoded.value.provisioners)
-          cursor = decoded.value.nextCursor ?? ""
-          if (cursor === "") break
-        }
-        return Option.some(found.filter(({ type }) => type === "JWK"))
-      })
+      const provisioners = Effect.option(
+        Effect.map(
+          listProvisioners(http, caUrl),
+          Array.filter(({ type }) => type === "JWK")
+        )
+      )
 
       const verifies = (token: OneTimeToken, key: JWK) =>
         Effect.promise(() =>

@@ -307,5 +307,7 @@ export const errorExamples: ReadonlyArray<MosaicError> = [
     recovery: "name a file in a directory that can be written (ls -ld, df -h); nothing was issued"
   }),
   new Command.CertificateNotFound({ serial }),
+  new Command.DoctorFailed({ checks: ["postgres", "clock"] }),
+  new Command.DoctorWarned({ checks: ["root key"] }),
   new Command.InternalError({ defect: "a value was neither of two that it can be" })
 ]
