@@ -196,7 +196,7 @@ layer(StepCaProcess.layer({ lifetimes }), { excludeTestServices: true, timeout: 
         assert.strictEqual(yield* last.exited, 3)
         const log = last.lines.join("\n")
         assert.include(log, "THE GRANT IS OVER")
-        assert.match(log, /\((GRANT_REVOKED|PEER_CERTIFICATE_REVOKED)\)\n {2}why: .*\n {2}do: {2}/)
+        assert.match(log, /\(GRANT_REVOKED\)\n {2}why: .*\n {2}do: {2}/)
         const over = yield* agent(where, "--status", "--json")
         assert.deepStrictEqual([over.code, status(over.stdout).state], [3, "over"])
         assert.isNull(status(over.stdout).nextTryAt)

@@ -87,6 +87,9 @@ describe("PeerIdentity", () => {
         assert.strictEqual((yield* Effect.flip(identify(peer.certificate.der))).code, "GRANT_EXPIRED")
         yield* GrantRepo.use((grants) => grants.revoke(id, "the contract ended"))
         assert.strictEqual((yield* Effect.flip(identify(peer.certificate.der))).code, "GRANT_REVOKED")
+        yield* sql`
+          UPDATE federation_certificates SET revoked_at_ca = now() WHERE serial = ${peer.issued.serial}`
+        assert.strictEqual((yield* Effect.flip(identify(peer.certificate.der))).code, "GRANT_REVOKED")
       })
     )
 

@@ -130,6 +130,10 @@ export class PeerIdentity extends Context.Service<
             return yield* new PeerCertificateUnknown({ serial })
           }
           const now = yield* DateTime.now
+          // Its certificates are revoked with a grant, sooner or later; that the grant is over says more.
+          if (Result.isSuccess(grant) && grant.success.storedStatus === "revoked") {
+            yield* Effect.fromResult(checkStatus(grant.success, now))
+          }
           yield* Effect.fromResult(judge(certificate, record, roots, now))
           if (Result.isFailure(grant)) {
             return yield* grant.failure instanceof GrantNotFound
