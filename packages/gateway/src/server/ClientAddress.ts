@@ -26,3 +26,15 @@ export const clientAddress = (
   }
   return address
 }
+
+/** As RFC 5952 writes it, without a zone. */
+const groupsOf = (address: string): ReadonlyArray<string> => {
+  const canonical = new URL(`http://[${address.replace(/%.*$/, "")}]`).hostname.slice(1, -1)
+  const [head = [], tail] = canonical.split("::").map((half) => (half === "" ? [] : half.split(":")))
+  if (tail === undefined) return [...head]
+  return [...head, ...Array.from({ length: 8 - head.length - tail.length }, () => "0"), ...tail]
+}
+
+/** By what addresses are counted: whoever has one IPv6 address has its whole /64 (RFC 4291 §2.5.4) to come from. */
+export const clientNetwork = (address: string): string =>
+  isIP(address) === 6 ? `${groupsOf(address).slice(0, 4).join(":")}::/64` : address

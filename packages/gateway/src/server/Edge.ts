@@ -17,7 +17,7 @@ import {
 import { Cause, Clock, Duration, Effect, Metric, Option } from "effect"
 import { HttpRouter, HttpServerError, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { RateLimits } from "../RateLimits.ts"
-import { clientAddress } from "./ClientAddress.ts"
+import { clientAddress, clientNetwork } from "./ClientAddress.ts"
 import { Drain } from "./Drain.ts"
 import * as Metrics from "./Metrics.ts"
 import { problemResponse } from "./problemResponse.ts"
@@ -27,8 +27,11 @@ import { ServerConfig } from "./ServerConfig.ts"
 
 type Request = HttpServerRequest.HttpServerRequest
 
-/** They must answer when nothing else does. */
-const exempt = new Set(["/healthz", "/readyz", "/metrics"])
+/** They must answer when nothing else does, to anybody, and what they look at is looked at once a second. */
+const open = new Set(["/healthz", "/readyz"])
+
+/** Asked often by machines: not in the log, and not shed. */
+const watched = new Set([...open, "/metrics"])
 
 const pathOf = ({ url }: Request) => url.split("?", 1)[0] ?? url
 
@@ -62,15 +65,16 @@ export const layer = HttpRouter.middleware(
     const afterSeconds = Math.ceil(Duration.toSeconds(requestTimeout))
 
     const admit = Effect.fnUntraced(function* (request: Request, from: string) {
-      if (exempt.has(pathOf(request))) return
-      if (drain.inFlight() > maxConcurrency) {
+      const path = pathOf(request)
+      if (open.has(path)) return
+      if (!watched.has(path) && drain.inFlight() > maxConcurrency) {
         return yield* new ServerOverloaded({
           inFlight: drain.inFlight() - 1,
           mostInFlight: maxConcurrency,
           retryAfterSeconds: 1
         })
       }
-      yield* limits.count(perAddress, from)
+      yield* limits.count(perAddress, clientNetwork(from))
       if (request.headers["transfer-encoding"] !== undefined) return yield* new LengthRequired()
       if (Number(request.headers["content-length"] ?? 0) > maxBodyBytes) {
         return yield* new BodyTooLarge({ mostBytes: maxBodyBytes })
@@ -108,7 +112,7 @@ export const layer = HttpRouter.middleware(
         requester: record.requester ?? "nobody",
         ...(record.errorCode === null ? {} : { code: record.errorCode })
       }
-      yield* exempt.has(pathOf(request)) ? Effect.logDebug("request", line) : Effect.logInfo("request", line)
+      yield* watched.has(pathOf(request)) ? Effect.logDebug("request", line) : Effect.logInfo("request", line)
     })
 
     const countInFlight = Effect.suspend(() => Metric.update(Metrics.httpInFlight, drain.inFlight()))
