@@ -1,26 +1,30 @@
 /** What is on record of a certificate, as commands show it. */
-import type { CertificateRecord } from "@mosaic-federation/issuance/GrantRepo"
-import { utc } from "@mosaic-federation/x509/CertificateReport"
+import type { CertificateDocument } from "@mosaic-federation/domain/api/CertificateDocument"
+import { timeLeft, utc } from "@mosaic-federation/x509/CertificateReport"
 import { DateTime } from "effect"
 import { table } from "./table.ts"
 
-const iso = (instant: DateTime.Utc | null) => (instant === null ? null : DateTime.formatIso(instant))
+const notes = ({ errorCode, revokedAtCa }: CertificateDocument): ReadonlyArray<string> => [
+  ...(errorCode === null ? [] : [errorCode]),
+  ...(revokedAtCa === null ? [] : [`revoked at the CA ${utc(DateTime.toDateUtc(revokedAtCa))}`])
+]
 
-export const recordDocument = (record: CertificateRecord) => ({
-  serial: record.serial,
-  grantId: record.grantId,
-  subjectUserId: record.subjectUserId,
-  state: record.state,
-  requestedAt: iso(record.requestedAt),
-  notBefore: iso(record.notBefore),
-  notAfter: iso(record.notAfter),
-  fingerprintSha256: record.fingerprintSha256,
-  csrSha256: record.csrSha256,
-  errorCode: record.errorCode,
-  revokedAtCa: iso(record.revokedAtCa)
-})
+export const recordLines = (record: CertificateDocument, now: DateTime.Utc): ReadonlyArray<string> => {
+  const end = DateTime.toDateUtc(record.notAfter)
+  return [
+    `serial       ${record.serial}`,
+    `state        ${[record.state, ...notes(record)].join(", ")}`,
+    `grant        ${record.grantId}`,
+    `acts for     user ${record.subjectUserId}`,
+    `asked for    ${utc(DateTime.toDateUtc(record.requestedAt))}`,
+    ...(record.notBefore === null ? [] : [`valid from   ${utc(DateTime.toDateUtc(record.notBefore))}`]),
+    `valid to     ${utc(end)}  (${timeLeft(end, DateTime.toDateUtc(now))})`,
+    ...(record.fingerprintSha256 === null ? [] : [`fingerprint  SHA-256 ${record.fingerprintSha256}`]),
+    `CSR          SHA-256 ${record.csrSha256}`
+  ]
+}
 
-export const recordTable = (records: ReadonlyArray<CertificateRecord>): ReadonlyArray<string> =>
+export const recordTable = (records: ReadonlyArray<CertificateDocument>): ReadonlyArray<string> =>
   table(
     ["SERIAL", "STATE", "GRANT", "VALID TO", "NOTE"],
     records.map((record) => [
@@ -28,11 +32,6 @@ export const recordTable = (records: ReadonlyArray<CertificateRecord>): Readonly
       record.state,
       record.grantId,
       utc(DateTime.toDateUtc(record.notAfter)),
-      [
-        ...(record.errorCode === null ? [] : [record.errorCode]),
-        ...(record.revokedAtCa === null
-          ? []
-          : [`revoked at the CA ${utc(DateTime.toDateUtc(record.revokedAtCa))}`])
-      ].join(", ")
+      notes(record).join(", ")
     ])
   )

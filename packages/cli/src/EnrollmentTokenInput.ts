@@ -1,10 +1,18 @@
 /** The enrollment token: from a file, a setting or standard input, and never from the command line. */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { UsageInvalid } from "@mosaic-federation/domain/CommandErrors"
-import { Effect, Option, Redacted } from "effect"
+import { Effect, Option, Redacted, Schema } from "effect"
 import { readInput } from "./InputFile.ts"
 
-const redacted = (text: string) => Redacted.make(text.trim(), { label: "enrollment token" })
+const Document = Schema.fromJsonString(Schema.Struct({ token: Schema.String }))
+
+const decodeDocument = Schema.decodeUnknownOption(Document)
+
+/** The token as it is, or in the document of `token create --json`. */
+const redacted = (text: string) => {
+  const token = Option.match(decodeDocument(text), { onNone: () => text, onSome: ({ token }) => token })
+  return Redacted.make(token.trim(), { label: "enrollment token" })
+}
 
 /** `--token-file`, else `MOSAIC_ENROLL_TOKEN` (or `_FILE`), else standard input where that is no terminal. */
 export const readEnrollmentToken = Effect.fnUntraced(function* (tokenFile: Option.Option<string>) {

@@ -1,33 +1,19 @@
-/** A grant as commands show it: the stable document of docs/cli.md, a page for one and a table for many. */
-import type { Grant } from "@mosaic-federation/domain/Grant"
+/** A grant as commands show it: a page for one and a table for many. */
+import type { GrantDocument } from "@mosaic-federation/domain/api/GrantDocument"
 import { timeLeft, utc } from "@mosaic-federation/x509/CertificateReport"
 import { DateTime } from "effect"
 import { table } from "./table.ts"
 
-const iso = (instant: DateTime.Utc | null) => (instant === null ? null : DateTime.formatIso(instant))
+const scopesOf = (grant: GrantDocument) => (grant.scopes.length === 0 ? "none" : grant.scopes.join(" "))
 
-export const grantDocument = (grant: Grant, now: DateTime.Utc) => ({
-  id: grant.id,
-  subjectUserId: grant.subjectUserId,
-  peer: grant.peer,
-  scopes: grant.scopes,
-  status: grant.statusAt(now),
-  expiresAt: iso(grant.expiresAt),
-  createdAt: iso(grant.createdAt),
-  revokedAt: iso(grant.revokedAt),
-  revocationReason: grant.revocationReason
-})
-
-const scopesOf = (grant: Grant) => (grant.scopes.length === 0 ? "none" : grant.scopes.join(" "))
-
-export const grantLines = (grant: Grant, now: DateTime.Utc): ReadonlyArray<string> => {
+export const grantLines = (grant: GrantDocument, now: DateTime.Utc): ReadonlyArray<string> => {
   const expiry = DateTime.toDateUtc(grant.expiresAt)
   return [
     `grant      ${grant.id}`,
     `acts for   user ${grant.subjectUserId}`,
     `peer       ${grant.peer}`,
     `scopes     ${scopesOf(grant)}`,
-    `status     ${grant.statusAt(now)}`,
+    `status     ${grant.status}`,
     `expires    ${utc(expiry)}  (${timeLeft(expiry, DateTime.toDateUtc(now))})`,
     `created    ${utc(DateTime.toDateUtc(grant.createdAt))}`,
     ...(grant.revokedAt === null
@@ -38,12 +24,12 @@ export const grantLines = (grant: Grant, now: DateTime.Utc): ReadonlyArray<strin
   ]
 }
 
-export const grantTable = (grants: ReadonlyArray<Grant>, now: DateTime.Utc): ReadonlyArray<string> =>
+export const grantTable = (grants: ReadonlyArray<GrantDocument>): ReadonlyArray<string> =>
   table(
     ["GRANT", "STATUS", "PEER", "USER", "EXPIRES", "SCOPES"],
     grants.map((grant) => [
       grant.id,
-      grant.statusAt(now),
+      grant.status,
       grant.peer,
       grant.subjectUserId,
       utc(DateTime.toDateUtc(grant.expiresAt)),

@@ -1,20 +1,21 @@
-/** What this gateway's own records say of a certificate that somebody shows: without records, nothing. */
+/** What the records say of a certificate that somebody shows: this gateway's own, or those of the one that is asked. */
 import { existsSync } from "node:fs"
 import { join } from "node:path"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import type { CertificateDocument } from "@mosaic-federation/domain/api/CertificateDocument"
+import type { GrantDocument } from "@mosaic-federation/domain/api/GrantDocument"
 import { SerialNumber } from "@mosaic-federation/domain/SerialNumber"
-import type { Grant } from "@mosaic-federation/domain/Grant"
 import type { GatewaySettings } from "@mosaic-federation/gateway/GatewayConfig"
-import type { CertificateRecord, GrantRepo } from "@mosaic-federation/issuance/GrantRepo"
 import type { Certificate } from "@mosaic-federation/x509/Certificate"
 import type { Asked } from "@mosaic-federation/x509/CertificateConformance"
 import { DateTime, Effect, Option, Schema } from "effect"
 import { gatewaySettings } from "./ConfigFlag.ts"
-import { useGrants } from "./Services.ts"
+import { isGatewayNamed } from "./GatewayFlag.ts"
+import { type Operations, useOperations } from "./Services.ts"
 
 export interface KnownHere {
-  readonly grant: Grant
-  readonly record: CertificateRecord
+  readonly grant: GrantDocument
+  readonly record: CertificateDocument
 }
 
 const isSerial = Schema.is(SerialNumber)
@@ -28,16 +29,15 @@ export const hasDatabase = Effect.fnUntraced(function* ({ database }: GatewaySet
 /** None where there are no records, or none of this very certificate. */
 export const lookUp = Effect.fnUntraced(function* ({ fingerprintSha256, serial }: Certificate) {
   if (!isSerial(serial)) return Option.none<KnownHere>()
-  const settings = yield* gatewaySettings
-  if (!(yield* hasDatabase(settings))) return Option.none<KnownHere>()
-  const find = (grants: GrantRepo["Service"]) =>
+  const find = ({ certificates, grants }: Operations) =>
     Effect.gen(function* () {
-      const [record] = yield* grants.certificates({ serial, limit: 1 })
-      if (record === undefined || record.fingerprintSha256 !== fingerprintSha256)
-        return Option.none<KnownHere>()
-      return Option.some<KnownHere>({ record, grant: yield* grants.find(record.grantId) })
-    })
-  return yield* useGrants(find, settings)
+      const record = yield* certificates.show(serial)
+      if (record.fingerprintSha256 !== fingerprintSha256) return Option.none<KnownHere>()
+      return Option.some<KnownHere>({ record, grant: yield* grants.show(record.grantId) })
+    }).pipe(Effect.catchTag("CertificateNotFound", () => Effect.succeed(Option.none<KnownHere>())))
+  if (yield* isGatewayNamed) return yield* useOperations(find)
+  const settings = yield* gatewaySettings
+  return (yield* hasDatabase(settings)) ? yield* useOperations(find, { settings }) : Option.none<KnownHere>()
 })
 
 export const askedOf = ({ grant, record }: KnownHere): Partial<Asked> => ({

@@ -2,14 +2,18 @@
  * The production layers, loaded when a command needs them: help and completions do not wait for a database driver or a
  * TLS stack that they have no use for.
  */
+import type { MosaicError } from "@mosaic-federation/domain/MosaicError"
 import type { GatewaySettings } from "@mosaic-federation/gateway/GatewayConfig"
+import type { CertificateOperations } from "@mosaic-federation/gateway/operator/CertificateOperations"
+import type { GrantOperations } from "@mosaic-federation/gateway/operator/GrantOperations"
+import type { Issuing } from "@mosaic-federation/gateway/operator/Issuing"
+import type { TokenOperations } from "@mosaic-federation/gateway/operator/TokenOperations"
+import type { RedeemedAt } from "@mosaic-federation/gateway/operator/tokensHere"
 import type { ApiKeys } from "@mosaic-federation/gateway/server/ApiKeys"
-import type { TaskQueue } from "@mosaic-federation/gateway/TaskQueue"
-import type { Issuance } from "@mosaic-federation/issuance/Issuance"
-import type { GrantRepo } from "@mosaic-federation/issuance/GrantRepo"
-import { Effect, Fiber, Layer } from "effect"
+import { Effect, Fiber, Layer, Option } from "effect"
 import type { SqlClient } from "effect/sql/SqlClient"
 import { gatewaySettings } from "./ConfigFlag.ts"
+import { gatewayTarget } from "./GatewayFlag.ts"
 import { writeError } from "./Output.ts"
 
 /** For people who wait, and only where they look: the first start of the embedded database takes seconds. */
@@ -46,30 +50,6 @@ export const useDatabase = Effect.fnUntraced(function* <A, E, R>(
   }).pipe(Effect.scoped)
 })
 
-const loadGrantRepo = Effect.fnUntraced(function* (settings: GatewaySettings | undefined) {
-  const [[{ GatewayConfig }, database], { GrantRepo }] = yield* Effect.all([
-    loadGateway,
-    Effect.promise(() => import("@mosaic-federation/issuance/GrantRepo"))
-  ])
-  const layer = GrantRepo.layerNoDeps.pipe(
-    Layer.provideMerge(database.layer),
-    Layer.provide(GatewayConfig.layerOf(yield* given(settings)))
-  )
-  return { GrantRepo, layer }
-})
-
-/** On the database of the tier. */
-export const useGrants = Effect.fnUntraced(function* <A, E, R>(
-  use: (grants: GrantRepo["Service"]) => Effect.Effect<A, E, R>,
-  settings?: GatewaySettings
-) {
-  const { GrantRepo, layer } = yield* loadGrantRepo(settings)
-  return yield* Effect.gen(function* () {
-    const services = yield* sayWhenSlow(starting, Layer.build(layer))
-    return yield* Effect.provide(GrantRepo.use(use), services)
-  }).pipe(Effect.scoped)
-})
-
 /** On the database of the tier. */
 export const useApiKeys = Effect.fnUntraced(function* <A, E, R>(
   use: (keys: ApiKeys["Service"]) => Effect.Effect<A, E, R>
@@ -88,62 +68,92 @@ export const useApiKeys = Effect.fnUntraced(function* <A, E, R>(
   }).pipe(Effect.scoped)
 })
 
-/** For a change that leaves tasks: both share one database, opened once, and the command tries its tasks itself. */
-export const useGrantsAndTasks = Effect.fnUntraced(function* <A, E, R>(
-  use: (grants: GrantRepo["Service"], tasks: TaskQueue["Service"]) => Effect.Effect<A, E, R>
-) {
-  const [[{ GatewayConfig }, database], [{ GrantRepo }, { TaskQueue }, { TaskRepo }]] = yield* Effect.all([
-    loadGateway,
-    Effect.promise(() =>
-      Promise.all([
-        import("@mosaic-federation/issuance/GrantRepo"),
-        import("@mosaic-federation/gateway/TaskQueue"),
-        import("@mosaic-federation/issuance/TaskRepo")
-      ])
-    )
+const loadOperations = Effect.promise(() =>
+  Promise.all([
+    import("@mosaic-federation/gateway/client/GatewayClient"),
+    import("@mosaic-federation/gateway/operator/CertificateOperations"),
+    import("@mosaic-federation/gateway/operator/GrantOperations"),
+    import("@mosaic-federation/gateway/operator/Operations"),
+    import("@mosaic-federation/gateway/operator/TokenOperations")
   ])
-  const both = Layer.mergeAll(
-    GrantRepo.layerNoDeps,
-    Layer.provide(TaskQueue.layerNoDeps, TaskRepo.layerNoDeps)
-  ).pipe(Layer.provide(database.layer), Layer.provide(GatewayConfig.layerOf(yield* gatewaySettings)))
+)
+
+export interface Operations {
+  readonly grants: GrantOperations["Service"]
+  readonly certificates: CertificateOperations["Service"]
+  readonly tokens: TokenOperations["Service"]
+}
+
+export interface OperationsOptions {
+  readonly settings?: GatewaySettings
+  /** What a new token tells the peer; a gateway knows that itself. */
+  readonly redeemedAt?: Effect.Effect<RedeemedAt, MosaicError>
+}
+
+const noTokenIsMade = Effect.die(new Error("a token is made without a place to redeem it"))
+
+/** On the gateway that the command names, else on the database of the tier. */
+export const useOperations = Effect.fnUntraced(function* <A, E, R>(
+  use: (operations: Operations) => Effect.Effect<A, E, R>,
+  { redeemedAt = noTokenIsMade, settings }: OperationsOptions = {}
+) {
+  const target = yield* gatewayTarget
+  const [client, certificates, grants, operations, tokens] = yield* loadOperations
+  const run = Effect.gen(function* () {
+    return yield* use({
+      grants: yield* grants.GrantOperations,
+      certificates: yield* certificates.CertificateOperations,
+      tokens: yield* tokens.TokenOperations
+    })
+  })
+  if (Option.isSome(target)) {
+    const layer = Layer.provide(operations.layerOverApi, client.GatewayClient.layer(target.value))
+    return yield* Effect.provide(run, layer)
+  }
+  const [{ GatewayConfig }, database] = yield* loadGateway
+  const layer = operations
+    .layerHere(redeemedAt)
+    .pipe(Layer.provide(database.layer), Layer.provide(GatewayConfig.layerOf(yield* given(settings))))
   return yield* Effect.gen(function* () {
-    const services = yield* sayWhenSlow(starting, Layer.build(both))
-    return yield* Effect.provide(
-      GrantRepo.use((grants) => TaskQueue.use((tasks) => use(grants, tasks))),
-      services
-    )
+    return yield* Effect.provide(run, yield* sayWhenSlow(starting, Layer.build(layer)))
   }).pipe(Effect.scoped)
 })
 
-/** Both share one database, opened once. */
-export const useIssuance = Effect.fnUntraced(function* <A, E, R>(
-  use: (issuance: Issuance["Service"], grants: GrantRepo["Service"]) => Effect.Effect<A, E, R>
+/** By the gateway that the command names, else by the CA itself, with the records in the database of the tier. */
+export const useIssuing = Effect.fnUntraced(function* <A, E, R>(
+  use: (issuing: Issuing["Service"]) => Effect.Effect<A, E, R>
 ) {
+  const target = yield* gatewayTarget
+  const { Issuing } = yield* Effect.promise(() => import("@mosaic-federation/gateway/operator/Issuing"))
+  if (Option.isSome(target)) {
+    const [{ GatewayClient }] = yield* loadOperations
+    const layer = Layer.provide(Issuing.layerOverApi, GatewayClient.layer(target.value))
+    return yield* Effect.provide(Issuing.use(use), layer)
+  }
   const [
-    { GrantRepo, layer },
-    [AuditedIssuance, { AuditRepo }, { Issuance }, { IssuanceConfig }, { StepCa }]
+    [{ GatewayConfig }, database],
+    [AuditedIssuance, { AuditRepo }, { GrantRepo }, { Issuance }, { IssuanceConfig }, { StepCa }]
   ] = yield* Effect.all([
-    loadGrantRepo(undefined),
+    loadGateway,
     Effect.promise(() =>
       Promise.all([
         import("@mosaic-federation/issuance/AuditedIssuance"),
         import("@mosaic-federation/issuance/AuditRepo"),
+        import("@mosaic-federation/issuance/GrantRepo"),
         import("@mosaic-federation/issuance/Issuance"),
         import("@mosaic-federation/issuance/IssuanceConfig"),
         import("@mosaic-federation/issuance/StepCa")
       ])
     )
   ])
-  const both = AuditedIssuance.layer.pipe(
+  const layer = Issuing.layerHere.pipe(
+    Layer.provide(AuditedIssuance.layer),
     Layer.provide(Issuance.layerNoDeps),
-    Layer.provide([StepCa.layer, IssuanceConfig.layer, AuditRepo.layerNoDeps]),
-    Layer.provideMerge(layer)
+    Layer.provide([StepCa.layer, IssuanceConfig.layer, AuditRepo.layerNoDeps, GrantRepo.layerNoDeps]),
+    Layer.provide(database.layer),
+    Layer.provide(GatewayConfig.layerOf(yield* gatewaySettings))
   )
   return yield* Effect.gen(function* () {
-    const services = yield* sayWhenSlow(starting, Layer.build(both))
-    return yield* Effect.provide(
-      Issuance.use((issuance) => GrantRepo.use((grants) => use(issuance, grants))),
-      services
-    )
+    return yield* Effect.provide(Issuing.use(use), yield* sayWhenSlow(starting, Layer.build(layer)))
   }).pipe(Effect.scoped)
 })

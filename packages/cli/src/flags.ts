@@ -1,9 +1,13 @@
 /** The options that several commands share, so that one thing has one name, one form and one explanation. */
+import { Reason } from "@mosaic-federation/domain/api/GrantDocuments"
 import { PeerName } from "@mosaic-federation/domain/Grant"
 import { GrantId } from "@mosaic-federation/domain/GrantId"
+import { SerialNumber } from "@mosaic-federation/domain/SerialNumber"
 import { UserId } from "@mosaic-federation/domain/UserId"
 import { Option } from "effect"
+import * as Argument from "effect/cli/Argument"
 import * as Flag from "effect/cli/Flag"
+import { Period } from "./Period.ts"
 
 /** Given twice, an option would mean one of its two values, and nobody can tell which. */
 export const required = <A>(flag: Flag.Flag<A>): Flag.Flag<A> =>
@@ -44,6 +48,32 @@ export const limitFlag = Flag.Int("limit").pipe(
   Flag.withDescription("How many to show at most, the newest first; by default 100"),
   optional,
   Flag.map(Option.getOrElse(() => 100))
+)
+
+/** Only what ends soon. */
+export const expiringFlag = Flag.String("expiring").pipe(
+  Flag.withSchema(Period),
+  Flag.withMetavar("<period>"),
+  Flag.withDescription("Only what ends within this time and has not ended: 1h, 7d"),
+  optional
+)
+
+export const reasonFlag = Flag.String("reason").pipe(
+  Flag.withSchema(Reason),
+  Flag.withMetavar("<text>"),
+  Flag.withDescription("Why; it stays on record and refusals repeat it"),
+  optional,
+  Flag.map(Option.getOrElse(() => "revoked by the operator"))
+)
+
+export const grantArgument = Argument.String("grant").pipe(
+  Argument.withSchema(GrantId),
+  Argument.withDescription("The grant's id")
+)
+
+export const serialArgument = Argument.String("serial").pipe(
+  Argument.withSchema(SerialNumber),
+  Argument.withDescription("The serial number in decimal, as cert list shows it")
 )
 
 export const certOutFlag = Flag.String("cert-out").pipe(

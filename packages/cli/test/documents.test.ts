@@ -134,7 +134,21 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("documents", (it) =>
         ["cert inspect", elsewhere, ["cert", "inspect", "peer.crt", "--root", rootPath]],
         ["cert verify", where, ["cert", "verify", "peer.crt", "--root", rootPath]],
         ["cert list", where, ["cert", "list"]],
+        ["cert show", where, ["cert", "show", serial]],
+        ["grant explain", where, ["grant", "explain", grant]],
+        [
+          "token create",
+          where,
+          ["token", "create", "--grant", grant, "--url", "https://gateway.example:8443"]
+        ],
+        ["token list", where, ["token", "list", "--grant", grant]],
         ["cert export", where, ["cert", "export", serial, "--cert-out", "again.crt"]],
+        ["cert revoke", where, ["cert", "revoke", serial, "--reason", "the key was copied"]],
+        [
+          "federation revoke",
+          where,
+          ["revoke", "--peer", "gateway.example", "--reason", "the contract ended"]
+        ],
         ["grant revoke", where, ["grant", "revoke", grant, "--reason", "the contract ended"]],
         ["errors", where, ["errors"]],
         ["error", where, ["grant", "show", "0d6f6c8e-8f0b-4a6e-9d5c-3b2a1f0e9d8c"]]

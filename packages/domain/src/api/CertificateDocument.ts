@@ -26,6 +26,32 @@ export const CertificateDocument = Schema.Struct({
 
 export type CertificateDocument = typeof CertificateDocument.Type
 
+/** How far the CA has followed with revocations; the open ones are tried until they are done. */
+export const CaRevocations = Schema.Struct({
+  done: Schema.Int,
+  open: Schema.Int,
+  /** The code of what stands in the way; null where nothing does. */
+  because: Schema.NullOr(Schema.String)
+})
+
+export type CaRevocations = typeof CaRevocations.Type
+
+export const CertificatePage = Schema.Struct({
+  /** The newest first. */
+  certificates: Schema.Array(CertificateDocument)
+})
+
+export const CertificateWithChain = Schema.Struct({
+  ...CertificateDocument.fields,
+  /** Leaf and chain in PEM; null unless issued. */
+  fullChain: Schema.NullOr(Schema.String)
+}).annotate({ identifier: "CertificateWithChain" })
+
+export const CertificateRevocationDocument = Schema.Struct({
+  ...CertificateDocument.fields,
+  caRevocations: CaRevocations
+}).annotate({ identifier: "CertificateRevocation" })
+
 /** What is handed out: leaf and chain in PEM, the chain without leaf and root. */
 export const IssuedDocument = Schema.Struct({
   serial: SerialNumber,

@@ -10,9 +10,16 @@ import { IdempotencyKeyReused } from "../ServerErrors.ts"
 import { StorageError } from "../StorageErrors.ts"
 import { UserId } from "../UserId.ts"
 import { Access, operator } from "./Access.ts"
-import { CertificateDocument, CertificateState, IssuedDocument } from "./CertificateDocument.ts"
+import {
+  CertificatePage,
+  CertificateRevocationDocument,
+  CertificateState,
+  CertificateWithChain,
+  IssuedDocument
+} from "./CertificateDocument.ts"
 import { CsrPem } from "./EnrollmentApi.ts"
-import { PageSize, Reason } from "./GrantsApi.ts"
+import { Reason } from "./GrantDocuments.ts"
+import { PageSize } from "./GrantsApi.ts"
 import { issuanceErrors } from "./issuanceErrors.ts"
 import { OperatorAuth } from "./OperatorAuth.ts"
 import { problems } from "./Problem.ts"
@@ -49,22 +56,18 @@ export class CertificatesApi extends HttpApiGroup.make("certificates")
         expiring: Schema.optionalKey(Lifetime),
         limit: Schema.optionalKey(PageSize)
       },
-      success: Schema.Struct({ certificates: Schema.Array(CertificateDocument) }),
+      success: CertificatePage,
       error: problems(StorageError.members)
     }).annotate(Access, operator("read")),
     HttpApiEndpoint.get("get", "/certificates/:serial", {
       params: bySerial,
-      success: Schema.Struct({
-        ...CertificateDocument.fields,
-        /** Leaf and chain in PEM; null unless issued. */
-        fullChain: Schema.NullOr(Schema.String)
-      }).annotate({ identifier: "CertificateWithChain" }),
+      success: CertificateWithChain,
       error: found
     }).annotate(Access, operator("read")),
     HttpApiEndpoint.post("revoke", "/certificates/:serial/revoke", {
       params: bySerial,
       payload: Schema.Struct({ reason: Reason }),
-      success: CertificateDocument,
+      success: CertificateRevocationDocument,
       error: found
     }).annotate(Access, operator("issue"))
   )

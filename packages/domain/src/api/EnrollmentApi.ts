@@ -2,45 +2,21 @@
 import { Schema } from "effect"
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { EnrollmentError, EnrollmentTokenNotFound } from "../EnrollmentErrors.ts"
-import { EnrollmentTokenStatus, Sha256Hex } from "../EnrollmentToken.ts"
+import { Sha256Hex } from "../EnrollmentToken.ts"
 import { EnrollmentTokenId } from "../EnrollmentTokenId.ts"
 import { GrantExpired, GrantNotFound, GrantRevoked, GrantSuspended } from "../GrantErrors.ts"
 import { GrantId } from "../GrantId.ts"
 import { Lifetime } from "../Lifetime.ts"
 import { RequestInvalid } from "../RequestErrors.ts"
-import { SerialNumber } from "../SerialNumber.ts"
 import { StorageError } from "../StorageErrors.ts"
 import { Access, enrollmentToken, operator } from "./Access.ts"
 import { IssuedDocument } from "./CertificateDocument.ts"
 import { EnrollmentAuth } from "./EnrollmentAuth.ts"
-import { Instant } from "./GrantDocument.ts"
 import { PageSize } from "./GrantsApi.ts"
 import { issuanceErrors } from "./issuanceErrors.ts"
 import { OperatorAuth } from "./OperatorAuth.ts"
 import { problems } from "./Problem.ts"
-
-/** A token on record: there is no secret in it. */
-export const TokenDocument = Schema.Struct({
-  id: EnrollmentTokenId,
-  grantId: GrantId,
-  status: EnrollmentTokenStatus,
-  keySha256: Schema.NullOr(Sha256Hex),
-  createdAt: Instant,
-  createdBy: Schema.String,
-  expiresAt: Instant,
-  revokedAt: Schema.NullOr(Instant),
-  use: Schema.NullOr(
-    Schema.Struct({ at: Instant, from: Schema.String, requestId: Schema.String, serial: SerialNumber })
-  )
-}).annotate({ identifier: "EnrollmentToken" })
-
-export type TokenDocument = typeof TokenDocument.Type
-
-/** With the token itself, which is shown this once. */
-export const CreatedTokenDocument = Schema.Struct({
-  ...TokenDocument.fields,
-  token: Schema.String
-}).annotate({ identifier: "CreatedEnrollmentToken" })
+import { CreatedTokenDocument, TokenDocument, TokenPage } from "./TokenDocument.ts"
 
 /** A PKCS#10 request (RFC 2986) in PEM. */
 export const CsrPem = Schema.String
@@ -70,7 +46,7 @@ export class EnrollmentTokensApi extends HttpApiGroup.make("enrollmentTokens")
     HttpApiEndpoint.get("list", "/grants/:id/enrollment-tokens", {
       params: forGrant,
       query: { limit: Schema.optionalKey(PageSize) },
-      success: Schema.Struct({ tokens: Schema.Array(TokenDocument) }),
+      success: TokenPage,
       error: problems([GrantNotFound, ...StorageError.members])
     }).annotate(Access, operator("read")),
     HttpApiEndpoint.delete("revoke", "/enrollment-tokens/:tokenId", {

@@ -1,20 +1,18 @@
 /** Certificates over HTTP: issued for a CSR that an operator hands in, and looked up in the ledger. */
 import { GatewayApi } from "@mosaic-federation/domain/api/GatewayApi"
-import { CertificateNotFound } from "@mosaic-federation/domain/CommandErrors"
 import { createHash } from "node:crypto"
 import { CurrentOperator } from "@mosaic-federation/domain/api/OperatorAuth"
 import type { IssuedCert } from "@mosaic-federation/domain/IssuedCert"
 import { readCsr } from "@mosaic-federation/issuance/Csr"
-import { CertificateLedger } from "@mosaic-federation/issuance/CertificateLedger"
 import { checkStatus } from "@mosaic-federation/issuance/GrantPolicy"
 import { GrantRepo } from "@mosaic-federation/issuance/GrantRepo"
 import { IdempotencyRepo } from "@mosaic-federation/issuance/IdempotencyRepo"
 import { type GrantedRequest, Issuance } from "@mosaic-federation/issuance/Issuance"
 import { DateTime, Duration, Effect, Option, Result } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
+import { issuedDocument } from "../operator/certificateDocuments.ts"
+import { makeCertificatesHere } from "../operator/certificatesHere.ts"
 import { RateLimits } from "../RateLimits.ts"
-import { TaskQueue } from "../TaskQueue.ts"
-import { issuedDocument, recordDocument } from "./certificateDocuments.ts"
 import { countIssuance } from "./Metrics.ts"
 import { ServerConfig } from "./ServerConfig.ts"
 
@@ -23,12 +21,11 @@ export const layer = HttpApiBuilder.group(
   "certificates",
   Effect.fn(function* (handlers) {
     const { perGrant } = yield* ServerConfig
+    const certificates = yield* makeCertificatesHere
     const grants = yield* GrantRepo
     const idempotency = yield* IdempotencyRepo
     const issuance = yield* Issuance
-    const ledger = yield* CertificateLedger
     const limits = yield* RateLimits
-    const tasks = yield* TaskQueue
 
     /** With a key, what the same request brought before; it runs anew where that is worth nothing any more. */
     const once = Effect.fnUntraced(function* <E, R>(
@@ -63,31 +60,11 @@ export const layer = HttpApiBuilder.group(
         return issuedDocument(yield* key === undefined ? issue : once(key, request, issue), grant)
       }),
 
-      list: Effect.fnUntraced(function* ({ query }) {
-        const { expiring, grant, limit, peer, state, user } = query
-        const found = yield* ledger.list({
-          ...(grant === undefined ? {} : { grantId: grant }),
-          ...(peer === undefined ? {} : { peer }),
-          ...(user === undefined ? {} : { subjectUserId: user }),
-          ...(state === undefined ? {} : { state }),
-          ...(expiring === undefined ? {} : { expiring }),
-          ...(limit === undefined ? {} : { limit })
-        })
-        return { certificates: found.map(recordDocument) }
-      }),
+      list: ({ query }) => certificates.list(query),
 
-      get: Effect.fnUntraced(function* ({ params }) {
-        const [record] = yield* grants.certificates({ serial: params.serial, limit: 1 })
-        if (record === undefined) return yield* new CertificateNotFound({ serial: params.serial })
-        return { ...recordDocument(record), fullChain: record.fullChainPem }
-      }),
+      get: ({ params }) => certificates.show(params.serial),
 
-      revoke: Effect.fnUntraced(function* ({ params, payload }) {
-        const { serial } = params
-        yield* tasks.tryNow(yield* ledger.revoke(serial, payload.reason))
-        const [record] = yield* grants.certificates({ serial, limit: 1 })
-        return record === undefined ? yield* new CertificateNotFound({ serial }) : recordDocument(record)
-      })
+      revoke: ({ params, payload }) => certificates.revoke(params.serial, payload.reason)
     })
   })
 )

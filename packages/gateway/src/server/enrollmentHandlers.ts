@@ -1,73 +1,37 @@
 /** Enrollment over HTTP: operators make tokens, a peer turns one into its first certificate. */
 import { createHash } from "node:crypto"
 import { PresentedToken } from "@mosaic-federation/domain/api/EnrollmentAuth"
-import type { TokenDocument } from "@mosaic-federation/domain/api/EnrollmentApi"
 import { GatewayApi } from "@mosaic-federation/domain/api/GatewayApi"
 import { CurrentOperator } from "@mosaic-federation/domain/api/OperatorAuth"
 import { CurrentRequest } from "@mosaic-federation/domain/CurrentRequest"
-import type { EnrollmentToken } from "@mosaic-federation/domain/EnrollmentToken"
-import { GrantRepo } from "@mosaic-federation/issuance/GrantRepo"
 import { IssuanceConfig } from "@mosaic-federation/issuance/IssuanceConfig"
-import { DateTime, Effect, Layer, Redacted } from "effect"
+import { Effect, Layer, Redacted } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
+import { issuedDocument } from "../operator/certificateDocuments.ts"
+import { makeTokensHere } from "../operator/tokensHere.ts"
 import { Enrollment } from "../peer/Enrollment.ts"
-import { EnrollmentTokens } from "../peer/EnrollmentTokens.ts"
 import { RateLimits } from "../RateLimits.ts"
-import { issuedDocument } from "./certificateDocuments.ts"
 import { countIssuance } from "./Metrics.ts"
 import { PublicUrl } from "./PublicUrl.ts"
 import { CurrentRecord } from "./RequestRecord.ts"
 import { ServerConfig } from "./ServerConfig.ts"
-
-export const tokenDocument = (token: EnrollmentToken, now: DateTime.Utc): TokenDocument => ({
-  id: token.id,
-  grantId: token.grantId,
-  status: token.statusAt(now),
-  keySha256: token.keySha256,
-  createdAt: token.createdAt,
-  createdBy: token.createdBy,
-  expiresAt: token.expiresAt,
-  revokedAt: token.revokedAt,
-  use: token.use
-})
 
 const tokens = HttpApiBuilder.group(
   GatewayApi,
   "enrollmentTokens",
   Effect.fn(function* (handlers) {
     const { roots } = yield* IssuanceConfig
-    const enrollmentTokens = yield* EnrollmentTokens
-    const grants = yield* GrantRepo
-    const publicUrl = yield* PublicUrl
-    const rootHashes = roots.map(({ der }) => createHash("sha256").update(der).digest("hex"))
+    const tokens = yield* makeTokensHere(Effect.succeed({ url: yield* PublicUrl, roots }))
 
     return handlers.handleAll({
       create: Effect.fnUntraced(function* ({ params, payload }) {
         const { requester } = yield* CurrentOperator
-        const { secret, token } = yield* enrollmentTokens.create({
-          grantId: params.id,
-          url: publicUrl.origin,
-          roots: rootHashes,
-          createdBy: requester,
-          ...(payload.lifetime === undefined ? {} : { lifetime: payload.lifetime }),
-          ...(payload.keySha256 === undefined ? {} : { keySha256: payload.keySha256 })
-        })
-        return { ...tokenDocument(token, yield* DateTime.now), token: Redacted.value(secret) }
+        return yield* tokens.create(params.id, payload, requester)
       }),
 
-      list: Effect.fnUntraced(function* ({ params, query }) {
-        const { id: grantId } = yield* grants.find(params.id)
-        const found = yield* enrollmentTokens.list({
-          grantId,
-          ...(query.limit === undefined ? {} : { limit: query.limit })
-        })
-        const now = yield* DateTime.now
-        return { tokens: found.map((token) => tokenDocument(token, now)) }
-      }),
+      list: ({ params, query }) => tokens.list(params.id, query.limit),
 
-      revoke: Effect.fnUntraced(function* ({ params }) {
-        return tokenDocument(yield* enrollmentTokens.revoke(params.tokenId), yield* DateTime.now)
-      })
+      revoke: ({ params }) => tokens.revoke(params.tokenId)
     })
   })
 )

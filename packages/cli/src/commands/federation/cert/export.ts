@@ -1,19 +1,15 @@
+import { CertificateDocument } from "@mosaic-federation/domain/api/CertificateDocument"
 import { CertificateNotFound, OutputUnwritable } from "@mosaic-federation/domain/CommandErrors"
-import { SerialNumber } from "@mosaic-federation/domain/SerialNumber"
-import { Effect } from "effect"
-import * as Argument from "effect/cli/Argument"
+import type { SerialNumber } from "@mosaic-federation/domain/SerialNumber"
+import { Effect, Schema } from "effect"
 import * as Command from "effect/cli/Command"
-import { recordDocument } from "../../../CertificateRecordView.ts"
-import { certOutFlag, forceFlag } from "../../../flags.ts"
+import { certOutFlag, forceFlag, serialArgument } from "../../../flags.ts"
 import { print } from "../../../Output.ts"
 import { prepareOutput, reasonOf } from "../../../OutputFile.ts"
-import { useGrants } from "../../../Services.ts"
+import { useOperations } from "../../../Services.ts"
 
 const flags = {
-  serial: Argument.String("serial").pipe(
-    Argument.withSchema(SerialNumber),
-    Argument.withDescription("The serial number in decimal, as cert list shows it")
-  ),
+  serial: serialArgument,
   certOut: certOutFlag,
   force: forceFlag
 }
@@ -26,16 +22,16 @@ export const exportCertificate = Command.make(
   flags,
   Effect.fn("cert export")(function* ({ certOut, force, serial }) {
     const output = yield* prepareOutput(certOut, { mode: 0o644, force })
-    const [record] = yield* useGrants((grants) => grants.certificates({ serial, limit: 1 }))
-    const fullChainPem = record?.fullChainPem ?? undefined
-    if (record === undefined || fullChainPem === undefined) return yield* new CertificateNotFound({ serial })
-    yield* Effect.andThen(output.fill(fullChainPem), output.commit).pipe(
+    const record = yield* useOperations(({ certificates }) => certificates.show(serial))
+    const { fullChain } = record
+    if (fullChain === null) return yield* new CertificateNotFound({ serial })
+    yield* Effect.andThen(output.fill(fullChain), output.commit).pipe(
       Effect.mapError(
         (error) => new OutputUnwritable({ path: certOut, reason: reasonOf(error), recovery: again(serial) })
       )
     )
     yield* print({
-      document: { ...recordDocument(record), files: { certificate: certOut } },
+      document: { ...Schema.encodeSync(CertificateDocument)(record), files: { certificate: certOut } },
       lines: [`Wrote ${certOut}: the certificate of serial ${serial} and its chain.`]
     })
   }, Effect.scoped)

@@ -1,15 +1,15 @@
+import { CertificateDocument } from "@mosaic-federation/domain/api/CertificateDocument"
+import { GrantDocument } from "@mosaic-federation/domain/api/GrantDocument"
 import { isMosaicError, type MosaicError } from "@mosaic-federation/domain/MosaicError"
 import { type Evaluation, evaluate } from "@mosaic-federation/x509/CertificateConformance"
 import { certificateLines, conformanceLines } from "@mosaic-federation/x509/CertificateReport"
 import { checkPath } from "@mosaic-federation/x509/CertificationPath"
-import { DateTime, Effect, Option, Result } from "effect"
+import { DateTime, Effect, Option, Result, Schema } from "effect"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import { readCertificateFile } from "../../../CertificateFile.ts"
-import { recordDocument } from "../../../CertificateRecordView.ts"
 import { certificateDocument, checksDocument } from "../../../CertificateView.ts"
 import { rootFlag } from "../../../flags.ts"
-import { grantDocument } from "../../../GrantView.ts"
 import { askedOf, type KnownHere, lookUp } from "../../../KnownHere.ts"
 import { print } from "../../../Output.ts"
 import { readTrust } from "../../../Trust.ts"
@@ -25,14 +25,14 @@ type Looked = Result.Result<Option.Option<KnownHere>, MosaicError>
 
 const known = (looked: Looked) => Option.getOrUndefined(Result.getOrElse(looked, () => Option.none()))
 
-const knownLines = (looked: Looked, now: DateTime.Utc): ReadonlyArray<string> => {
+const knownLines = (looked: Looked): ReadonlyArray<string> => {
   if (Result.isFailure(looked)) {
     return [`  peer           not known: the records cannot be read (${looked.failure.code})`]
   }
   return Option.match(looked.success, {
     onNone: () => ["  peer           not known here: this certificate is not among the records"],
     onSome: ({ grant, record }) => [
-      `  peer           ${grant.peer}, whose grant is ${grant.statusAt(now)} now`,
+      `  peer           ${grant.peer}, whose grant is ${grant.status} now`,
       `  scopes         ${grant.scopes.length === 0 ? "none" : grant.scopes.join(" ")}`,
       `  on record      ${record.state}${record.revokedAtCa === null ? "" : `, revoked at the CA ${DateTime.formatIso(record.revokedAtCa)}`}`
     ]
@@ -80,15 +80,15 @@ export const inspect = Command.make(
         source,
         ...certificateDocument(leaf, chain, oids, date),
         peer: here?.grant.peer ?? null,
-        record: here === undefined ? null : recordDocument(here.record),
-        grant: here === undefined ? null : grantDocument(here.grant, now),
+        record: here === undefined ? null : Schema.encodeSync(CertificateDocument)(here.record),
+        grant: here === undefined ? null : Schema.encodeSync(GrantDocument)(here.grant),
         conformant: failed.length === 0,
         checks: checksDocument(evaluations)
       },
       lines: [
         `Certificate in ${source}`,
         ...certificateLines(leaf, chain, pinned, oids, date),
-        ...knownLines(looked, now),
+        ...knownLines(looked),
         "",
         "Checks",
         ...conformanceLines(evaluations),

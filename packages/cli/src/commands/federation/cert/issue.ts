@@ -1,14 +1,11 @@
+import { IssuedDocument } from "@mosaic-federation/domain/api/CertificateDocument"
 import { OutputUnwritable, UsageInvalid } from "@mosaic-federation/domain/CommandErrors"
-import type { GrantId } from "@mosaic-federation/domain/GrantId"
-import { IssueCertRequest } from "@mosaic-federation/domain/IssueCertRequest"
-import type { IssuedCert } from "@mosaic-federation/domain/IssuedCert"
 import { Lifetime } from "@mosaic-federation/domain/Lifetime"
-import type { UserId } from "@mosaic-federation/domain/UserId"
 import { parseCertificate } from "@mosaic-federation/x509/Certificate"
 import * as CertificateRequest from "@mosaic-federation/x509/CertificateRequest"
 import { timeLeft, utc } from "@mosaic-federation/x509/CertificateReport"
 import { resolve } from "node:path"
-import { type Duration, DateTime, Effect, Option, Redacted, Result } from "effect"
+import { DateTime, Effect, Option, Redacted, Result, Schema } from "effect"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import { certOutFlag, forceFlag, grantFlag, optional, required, userFlag } from "../../../flags.ts"
@@ -16,7 +13,7 @@ import { keyTypes } from "@mosaic-federation/gateway/client/KeyType"
 import { print } from "../../../Output.ts"
 import { type OutputFile, prepareOutput, reasonOf } from "../../../OutputFile.ts"
 import { readRequest } from "../../../RequestFile.ts"
-import { useIssuance } from "../../../Services.ts"
+import { useIssuing } from "../../../Services.ts"
 
 const help = "mosaic federation cert issue --help"
 
@@ -104,7 +101,7 @@ const prepareKey = Effect.fnUntraced(function* ({ csr, keyOut, keyType }: Files,
 
 /** The certificate is on record and the key is on disk: neither is lost when a name cannot be given. */
 const commit = Effect.fnUntraced(function* (
-  issued: IssuedCert,
+  issued: IssuedDocument,
   certificate: OutputFile,
   key: PreparedKey["key"]
 ) {
@@ -118,23 +115,11 @@ const commit = Effect.fnUntraced(function* (
       Effect.mapError(failed(file, `the key is in ${file.temporary}, move it; ${recovery}`))
     )
   }
-  yield* Effect.andThen(certificate.fill(issued.fullChainPem), certificate.commit).pipe(
-    Effect.mapError(failed(certificate, recovery))
-  )
+  yield* Effect.andThen(
+    certificate.fill(issued.certificate + issued.chain.join("")),
+    certificate.commit
+  ).pipe(Effect.mapError(failed(certificate, recovery)))
 })
-
-const requestOf = (
-  grantId: GrantId,
-  subjectUserId: UserId,
-  csrPem: string,
-  lifetime: Option.Option<Duration.Duration>
-) =>
-  new IssueCertRequest({
-    grantId,
-    subjectUserId,
-    csrPem,
-    ...(Option.isSome(lifetime) ? { lifetime: lifetime.value } : {})
-  })
 
 const ignoredExtensions = (csrPem: string): ReadonlyArray<string> =>
   Result.match(CertificateRequest.parse(csrPem), {
@@ -151,13 +136,16 @@ export const issue = Command.make(
     if (Option.isSome(problem)) return yield* problem.value
     const certificate = yield* prepareOutput(certOut, { mode: 0o644, force })
     const { csrPem, key } = yield* prepareKey(files, force)
-    const { issued, of } = yield* useIssuance((issuance, grants) =>
+    const issued = yield* useIssuing((issuing) =>
       Effect.gen(function* () {
-        const of = yield* grants.find(grant)
-        const subject = Option.getOrElse(user, () => of.subjectUserId)
-        const issued = yield* issuance.issue(requestOf(grant, subject, csrPem, lifetime))
+        const issued = yield* issuing.issue({
+          grantId: grant,
+          csrPem,
+          ...(Option.isSome(user) ? { subjectUserId: user.value } : {}),
+          ...(Option.isSome(lifetime) ? { lifetime: lifetime.value } : {})
+        })
         yield* Effect.uninterruptible(commit(issued, certificate, key))
-        return { issued, of }
+        return issued
       })
     )
     const now = yield* DateTime.now
@@ -166,21 +154,13 @@ export const issue = Command.make(
     const keyFile = Option.getOrNull(keyOut)
     yield* print({
       document: {
-        serial: issued.serial,
-        grantId: of.id,
-        subjectUserId: of.subjectUserId,
-        peer: of.peer,
-        notBefore: DateTime.formatIso(issued.notBefore),
-        notAfter: DateTime.formatIso(issued.notAfter),
-        fingerprintSha256: leaf.fingerprintSha256,
-        certificate: issued.certificate,
-        chain: issued.chain,
+        ...Schema.encodeSync(IssuedDocument)(issued),
         ignoredExtensions: ignored,
         files: { certificate: certOut, key: keyFile }
       },
       lines: [
-        `Issued a certificate to ${of.peer} under grant ${of.id}`,
-        `  acts for     user ${of.subjectUserId}`,
+        `Issued a certificate to ${issued.peer} under grant ${issued.grantId}`,
+        `  acts for     user ${issued.subjectUserId}`,
         `  serial       ${issued.serial}`,
         `  valid to     ${utc(leaf.notAfter)}  (${timeLeft(leaf.notAfter, DateTime.toDateUtc(now))})`,
         `  fingerprint  SHA-256 ${leaf.fingerprintSha256}`,

@@ -1,23 +1,44 @@
-import { Effect, Option } from "effect"
+import { CertificatePage, CertificateState } from "@mosaic-federation/domain/api/CertificateDocument"
+import { Effect, Option, Schema } from "effect"
 import * as Command from "effect/cli/Command"
-import { recordDocument, recordTable } from "../../../CertificateRecordView.ts"
-import { grantFlag, limitFlag, optional } from "../../../flags.ts"
+import * as Flag from "effect/cli/Flag"
+import { recordTable } from "../../../CertificateRecordView.ts"
+import { expiringFlag, grantFlag, limitFlag, optional, peerFlag, userFlag } from "../../../flags.ts"
 import { print } from "../../../Output.ts"
-import { useGrants } from "../../../Services.ts"
+import { useOperations } from "../../../Services.ts"
+
+const flags = {
+  grant: optional(grantFlag),
+  peer: optional(peerFlag.pipe(Flag.withDescription("Only those of this peer"))),
+  user: optional(userFlag.pipe(Flag.withDescription("Only those that act for this user"))),
+  state: Flag.Literals("state", CertificateState.literals).pipe(
+    Flag.withDescription("Only those of which this is on record"),
+    optional
+  ),
+  expiring: expiringFlag,
+  limit: limitFlag
+}
 
 export const list = Command.make(
   "list",
-  { grant: optional(grantFlag), limit: limitFlag },
-  Effect.fn("cert list")(function* ({ grant, limit }) {
-    const records = yield* useGrants((grants) =>
-      grants.certificates({ limit, ...(Option.isSome(grant) ? { grantId: grant.value } : {}) })
+  flags,
+  Effect.fn("cert list")(function* ({ expiring, grant, limit, peer, state, user }) {
+    const page = yield* useOperations(({ certificates }) =>
+      certificates.list({
+        limit,
+        ...(Option.isSome(grant) ? { grant: grant.value } : {}),
+        ...(Option.isSome(peer) ? { peer: peer.value } : {}),
+        ...(Option.isSome(user) ? { user: user.value } : {}),
+        ...(Option.isSome(state) ? { state: state.value } : {}),
+        ...(Option.isSome(expiring) ? { expiring: expiring.value } : {})
+      })
     )
     yield* print({
-      document: { certificates: records.map(recordDocument) },
+      document: Schema.encodeSync(CertificatePage)(page),
       lines:
-        records.length === 0
-          ? ["No certificate is on record. Issue one: mosaic federation cert issue --help"]
-          : recordTable(records)
+        page.certificates.length === 0
+          ? ["No such certificate is on record. Issue one: mosaic federation cert issue --help"]
+          : recordTable(page.certificates)
     })
   })
 ).pipe(
@@ -27,6 +48,14 @@ export const list = Command.make(
     {
       command: "mosaic federation cert list --grant 0d6f6c8e-8f0b-4a6e-9d5c-3b2a1f0e9d8c --json",
       description: "Those of one grant, for a script"
+    },
+    {
+      command: "mosaic federation cert list --peer gateway.example --expiring 1h",
+      description: "Live ones of one peer that end within the hour"
+    },
+    {
+      command: "mosaic federation cert list --state ambiguous",
+      description: "Those that may exist although no answer came"
     }
   ])
 )

@@ -1,21 +1,19 @@
+import { GrantDocument } from "@mosaic-federation/domain/api/GrantDocument"
 import { UsageInvalid } from "@mosaic-federation/domain/CommandErrors"
 import { NewGrant, Scope } from "@mosaic-federation/domain/Grant"
 import { GrantId } from "@mosaic-federation/domain/GrantId"
-import { DateTime, Duration, Effect, Option } from "effect"
+import { DateTime, Duration, Effect, Option, Schema } from "effect"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import { optional, peerFlag, required, userFlag } from "../../../flags.ts"
-import { grantDocument, grantLines } from "../../../GrantView.ts"
+import { decideExpiry, expiresAtFlag, expiresInFlag } from "../../../Expiry.ts"
+import { grantLines } from "../../../GrantView.ts"
 import { print } from "../../../Output.ts"
-import { Period } from "../../../Period.ts"
-import { useGrants } from "../../../Services.ts"
+import { useOperations } from "../../../Services.ts"
 
 const help = "mosaic federation grant create --help"
 
 const standardPeriod = Duration.days(30)
-
-/** RFC 3339 §5.6; without a zone it would mean another instant on every machine. */
-const zoned = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/
 
 const flags = {
   user: required(userFlag),
@@ -26,22 +24,11 @@ const flags = {
     Flag.withDescription("What the peer may do; repeat it for more scopes"),
     Flag.atLeast(0)
   ),
-  expiresIn: Flag.String("expires-in").pipe(
-    Flag.withSchema(Period),
-    Flag.withMetavar("<period>"),
+  expiresIn: expiresInFlag.pipe(
     Flag.withDescription("How long it lasts: 30d (the default), 12h, 1d12h"),
     optional
   ),
-  expiresAt: Flag.String("expires-at").pipe(
-    Flag.filter(
-      (text) => zoned.test(text) && !Number.isNaN(Date.parse(text)),
-      () => "Expected a time with its zone (RFC 3339), such as 2027-01-31T12:00:00Z"
-    ),
-    Flag.map((text) => DateTime.makeUnsafe(text)),
-    Flag.withMetavar("<time>"),
-    Flag.withDescription("Or the instant of its end, as in 2027-01-31T12:00:00Z"),
-    optional
-  ),
+  expiresAt: expiresAtFlag,
   id: Flag.String("id").pipe(
     Flag.withSchema(GrantId),
     Flag.withMetavar("<grant id>"),
@@ -49,29 +36,6 @@ const flags = {
     optional
   )
 }
-
-const decideExpiry = Effect.fnUntraced(function* (
-  period: Option.Option<Duration.Duration>,
-  instant: Option.Option<DateTime.Utc>,
-  now: DateTime.Utc
-) {
-  if (Option.isNone(instant))
-    return DateTime.addDuration(
-      now,
-      Option.getOrElse(period, () => standardPeriod)
-    )
-  if (Option.isSome(period)) {
-    return yield* new UsageInvalid({ problem: "--expires-in and --expires-at are both given", help })
-  }
-  const expiresAt = instant.value
-  if (DateTime.isLessThanOrEqualTo(expiresAt, now)) {
-    return yield* new UsageInvalid({
-      problem: `--expires-at ${DateTime.formatIso(expiresAt)} lies in the past`,
-      help
-    })
-  }
-  return expiresAt
-})
 
 export const create = Command.make(
   "create",
@@ -86,20 +50,20 @@ export const create = Command.make(
         problem: `--scope is given ${scope.length} times, at most 64 are kept`,
         help
       })
-    const expiry = yield* decideExpiry(expiresIn, expiresAt, now)
-    const grant = yield* useGrants((grants) =>
+    const expiry = yield* decideExpiry(expiresIn, expiresAt, now, help)
+    const grant = yield* useOperations(({ grants }) =>
       grants.create(
         new NewGrant({
           ...(Option.isSome(id) ? { id: id.value } : {}),
           subjectUserId: user,
           peer,
           scopes: scope,
-          expiresAt: expiry
+          expiresAt: Option.getOrElse(expiry, () => DateTime.addDuration(now, standardPeriod))
         })
       )
     )
     yield* print({
-      document: grantDocument(grant, now),
+      document: Schema.encodeSync(GrantDocument)(grant),
       lines: [
         ...grantLines(grant, now),
         "",

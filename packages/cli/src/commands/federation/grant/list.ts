@@ -1,12 +1,13 @@
+import { GrantPage } from "@mosaic-federation/domain/api/GrantDocuments"
 import { GrantStatus } from "@mosaic-federation/domain/Grant"
 import { GrantId } from "@mosaic-federation/domain/GrantId"
-import { DateTime, Effect, Option } from "effect"
+import { Effect, Option, Schema } from "effect"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import { limitFlag, optional, peerFlag, userFlag } from "../../../flags.ts"
-import { grantDocument, grantTable } from "../../../GrantView.ts"
+import { expiringFlag, limitFlag, optional, peerFlag, userFlag } from "../../../flags.ts"
+import { grantTable } from "../../../GrantView.ts"
 import { print } from "../../../Output.ts"
-import { useGrants } from "../../../Services.ts"
+import { useOperations } from "../../../Services.ts"
 
 const flags = {
   peer: optional(peerFlag.pipe(Flag.withDescription("Only grants to this peer"))),
@@ -15,6 +16,7 @@ const flags = {
     Flag.withDescription("Only grants that are this now"),
     optional
   ),
+  expiring: expiringFlag,
   limit: limitFlag,
   before: Flag.String("before").pipe(
     Flag.withSchema(GrantId),
@@ -27,30 +29,27 @@ const flags = {
 export const list = Command.make(
   "list",
   flags,
-  Effect.fn("grant list")(function* ({ before, limit, peer, status, user }) {
-    const now = yield* DateTime.now
-    // One more than is shown tells whether there is a next page.
-    const found = yield* useGrants((grants) =>
+  Effect.fn("grant list")(function* ({ before, expiring, limit, peer, status, user }) {
+    const page = yield* useOperations(({ grants }) =>
       grants.list({
-        limit: limit + 1,
+        limit,
         ...(Option.isSome(peer) ? { peer: peer.value } : {}),
-        ...(Option.isSome(user) ? { subjectUserId: user.value } : {}),
+        ...(Option.isSome(user) ? { user: user.value } : {}),
         ...(Option.isSome(status) ? { status: status.value } : {}),
+        ...(Option.isSome(expiring) ? { expiring: expiring.value } : {}),
         ...(Option.isSome(before) ? { before: before.value } : {})
       })
     )
-    const shown = found.slice(0, limit)
-    const next = found.length > limit ? (shown.at(-1)?.id ?? null) : null
     yield* print({
-      document: { grants: shown.map((grant) => grantDocument(grant, now)), next },
+      document: Schema.encodeSync(GrantPage)(page),
       lines:
-        shown.length === 0
+        page.grants.length === 0
           ? ["No grant matches. Create one: mosaic federation grant create --help"]
           : [
-              ...grantTable(shown, now),
-              ...(next === null
+              ...grantTable(page.grants),
+              ...(page.next === null
                 ? []
-                : ["", `There are more: add --before ${next}, or a higher --limit, to the same command`])
+                : ["", `There are more: add --before ${page.next}, or a higher --limit, to the same command`])
             ]
     })
   })
@@ -61,6 +60,10 @@ export const list = Command.make(
     {
       command: "mosaic federation grant list --peer gateway.example --status active --json",
       description: "What one peer may do now, for a script"
+    },
+    {
+      command: "mosaic federation grant list --expiring 7d",
+      description: "What ends within a week"
     }
   ])
 )

@@ -1,31 +1,23 @@
-import { GrantId } from "@mosaic-federation/domain/GrantId"
-import { DateTime, Effect } from "effect"
-import * as Argument from "effect/cli/Argument"
+import { GrantWithCertificates } from "@mosaic-federation/domain/api/GrantDocuments"
+import { DateTime, Effect, Schema } from "effect"
 import * as Command from "effect/cli/Command"
-import { recordDocument, recordTable } from "../../../CertificateRecordView.ts"
-import { grantDocument, grantLines } from "../../../GrantView.ts"
+import { recordTable } from "../../../CertificateRecordView.ts"
+import { grantArgument } from "../../../flags.ts"
+import { grantLines } from "../../../GrantView.ts"
 import { print } from "../../../Output.ts"
-import { useGrants } from "../../../Services.ts"
-
-const flags = {
-  id: Argument.String("grant").pipe(Argument.withSchema(GrantId), Argument.withDescription("The grant's id"))
-}
+import { useOperations } from "../../../Services.ts"
 
 const newest = 20
 
 export const show = Command.make(
   "show",
-  flags,
+  { id: grantArgument },
   Effect.fn("grant show")(function* ({ id }) {
     const now = yield* DateTime.now
-    const { certificates, grant } = yield* useGrants((grants) =>
-      Effect.all({
-        grant: grants.find(id),
-        certificates: grants.certificates({ grantId: id, limit: newest })
-      })
-    )
+    const grant = yield* useOperations(({ grants }) => grants.show(id))
+    const { certificates } = grant
     yield* print({
-      document: { ...grantDocument(grant, now), certificates: certificates.map(recordDocument) },
+      document: Schema.encodeSync(GrantWithCertificates)(grant),
       lines: [
         ...grantLines(grant, now),
         "",

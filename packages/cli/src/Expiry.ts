@@ -1,0 +1,45 @@
+/** When a grant ends, as commands are told it: after a period, or at an instant. */
+import { UsageInvalid } from "@mosaic-federation/domain/CommandErrors"
+import { DateTime, type Duration, Effect, Option } from "effect"
+import * as Flag from "effect/cli/Flag"
+import { optional } from "./flags.ts"
+import { Period } from "./Period.ts"
+
+/** RFC 3339 §5.6; without a zone it would mean another instant on every machine. */
+const zoned = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/
+
+export const expiresInFlag = Flag.String("expires-in").pipe(
+  Flag.withSchema(Period),
+  Flag.withMetavar("<period>")
+)
+
+export const expiresAtFlag = Flag.String("expires-at").pipe(
+  Flag.filter(
+    (text) => zoned.test(text) && !Number.isNaN(Date.parse(text)),
+    () => "Expected a time with its zone (RFC 3339), such as 2027-01-31T12:00:00Z"
+  ),
+  Flag.map((text) => DateTime.makeUnsafe(text)),
+  Flag.withMetavar("<time>"),
+  Flag.withDescription("Or the instant of its end, as in 2027-01-31T12:00:00Z"),
+  optional
+)
+
+/** None where neither is given. */
+export const decideExpiry = Effect.fnUntraced(function* (
+  period: Option.Option<Duration.Duration>,
+  instant: Option.Option<DateTime.Utc>,
+  now: DateTime.Utc,
+  help: string
+) {
+  if (Option.isNone(instant)) return Option.map(period, (length) => DateTime.addDuration(now, length))
+  if (Option.isSome(period)) {
+    return yield* new UsageInvalid({ problem: "--expires-in and --expires-at are both given", help })
+  }
+  if (DateTime.isLessThanOrEqualTo(instant.value, now)) {
+    return yield* new UsageInvalid({
+      problem: `--expires-at ${DateTime.formatIso(instant.value)} lies in the past`,
+      help
+    })
+  }
+  return instant
+})
