@@ -115,6 +115,6 @@ export const failedBy = (
     problem: error.message,
     remedy: error.remediation.includes(command)
       ? { remediation: error.remediation, command }
-      : remedy(error.remediation, command),
+      : remedy(`${error.remediation}; to see for yourself`, command),
     ...(evidence === undefined ? {} : { evidence })
   })

@@ -46,7 +46,7 @@ const share = {
   /** To close connections; one that does not let itself be closed holds up no report. */
   ofClosing: 0.1,
   /** To print the report and to end. */
-  ofEnding: 0.04
+  ofEnding: 0.08
 } as const
 
 /** Of a time-out that the start of the process alone has used up. */

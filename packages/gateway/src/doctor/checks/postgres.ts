@@ -79,7 +79,10 @@ export const postgres: Check = {
   ifSilent: ({ settings }) => {
     const address = addressOf(settings)
     return address === null
-      ? remedy("read postgres.log under MOSAIC_HOME; which one that is", showSettings)
+      ? remedy(
+          "the first start makes the cluster, which takes a busy machine longer: give it more time, and read postgres.log under MOSAIC_HOME if that does not help",
+          "mosaic gateway doctor --timeout 60s"
+        )
       : remedy(
           "see whether PostgreSQL is what listens there, and is not overloaded",
           `pg_isready ${options(address)}`
