@@ -15,13 +15,26 @@ const bounded =
       orElse: () => Effect.fail(new StorageUnavailable({ operation, reason: `no answer within ${patience}` }))
     })
 
+type Decode<Row> = (rows: ReadonlyArray<unknown>) => Effect.Effect<ReadonlyArray<Row>, Schema.SchemaError>
+
+/** A decoder is compiled when it is first used, which costs more than the statement: one for each kind of row. */
+const decoders = new WeakMap<object, unknown>()
+
+const decoderOf = <Row, Encoded>(row: Schema.Codec<Row, Encoded>): Decode<Row> => {
+  const known = decoders.get(row)
+  if (known !== undefined) return known as Decode<Row>
+  const decode: Decode<Row> = Schema.decodeUnknownEffect(Schema.Array(row))
+  decoders.set(row, decode)
+  return decode
+}
+
 /** A row that does not decode was changed by hand. */
 export const rowsOf = <Row, Encoded>(
   operation: string,
   row: Schema.Codec<Row, Encoded>,
   statement: Effect.Effect<ReadonlyArray<unknown>, SqlError>
 ) => {
-  const decode = Schema.decodeUnknownEffect(Schema.Array(row))
+  const decode = decoderOf(row)
   return statement.pipe(
     Effect.mapError(storageError(operation)),
     bounded(operation),

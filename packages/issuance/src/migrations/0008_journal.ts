@@ -19,7 +19,7 @@ export const journal = Effect.gen(function* () {
         num_nonnulls(jti, requester, request_id, attempt) IN (0, 4)
       )`
   yield* sql`
-    CREATE UNIQUE INDEX federation_certificates_attempt ON federation_certificates (grant_id, csr_sha256, attempt)`
+    CREATE UNIQUE INDEX federation_certificates_attempt ON federation_certificates (csr_sha256, grant_id, attempt)`
   yield* sql`CREATE INDEX federation_certificates_intents ON federation_certificates (held_until) WHERE state = 'intent'`
   yield* sql`
     ALTER TABLE federation_idempotency_keys
