@@ -8,7 +8,7 @@ import type { GrantId } from "@mosaic-federation/domain/GrantId"
 import type { SerialNumber } from "@mosaic-federation/domain/SerialNumber"
 import type { UserId } from "@mosaic-federation/domain/UserId"
 import { Context, DateTime, Effect, Layer, Redacted } from "effect"
-import { SignJWT } from "jose"
+import { compactJws } from "./internal/compactJws.ts"
 import { IssuanceConfig } from "./IssuanceConfig.ts"
 
 /** What a signing token says beside its times: which certificate, for which grant, over which CSR. */
@@ -58,19 +58,21 @@ export class TokenSigner extends Context.Service<
       ) {
         const issuedAt = Math.floor(DateTime.toEpochMillis(yield* DateTime.now) / 1000)
         const audience = new URL(path, caUrl).href
-        const value = yield* Effect.tryPromise({
+        const value = yield* Effect.try({
           try: () =>
-            new SignJWT({
-              ...claims,
-              iss: provisioner,
-              aud: audience,
-              jti,
-              iat: issuedAt,
-              nbf: issuedAt,
-              exp: issuedAt + tokenLifetime
-            })
-              .setProtectedHeader({ alg: algorithm, kid, typ: "JWT" })
-              .sign(privateKey),
+            compactJws(
+              { alg: algorithm, kid, typ: "JWT" },
+              {
+                ...claims,
+                iss: provisioner,
+                aud: audience,
+                jti,
+                iat: issuedAt,
+                nbf: issuedAt,
+                exp: issuedAt + tokenLifetime
+              },
+              privateKey
+            ),
           catch: () => new TokenSigningFailed({ algorithm })
         })
         return {

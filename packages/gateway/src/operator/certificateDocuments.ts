@@ -3,7 +3,11 @@ import type { CertificateDocument, IssuedDocument } from "@mosaic-federation/dom
 import type { Grant } from "@mosaic-federation/domain/Grant"
 import type { IssuedCert } from "@mosaic-federation/domain/IssuedCert"
 import type { CertificateRecord } from "@mosaic-federation/issuance/GrantRepo"
-import { X509Certificate } from "node:crypto"
+import { createHash } from "node:crypto"
+
+/** RFC 7468 §2: what stands between the lines of dashes is the DER in base64. */
+const fingerprintOf = (pem: string) =>
+  createHash("sha256").update(Buffer.from(pem.split("-----")[2] ?? "", "base64")).digest("hex")
 
 export const recordDocument = (record: CertificateRecord): CertificateDocument => ({
   serial: record.serial,
@@ -26,7 +30,7 @@ export const issuedDocument = (issued: IssuedCert, grant: Grant): IssuedDocument
   peer: grant.peer,
   notBefore: issued.notBefore,
   notAfter: issued.notAfter,
-  fingerprintSha256: new X509Certificate(issued.certificate).fingerprint256.replaceAll(":", "").toLowerCase(),
+  fingerprintSha256: fingerprintOf(issued.certificate),
   certificate: issued.certificate,
   chain: issued.chain
 })
