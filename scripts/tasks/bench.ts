@@ -19,9 +19,9 @@ const { values } = parseArgs({
 const figures = values.quick
   ? ({
       loads: [
-        [1, 40],
-        [16, 160],
-        [64, 160]
+        [1, 20],
+        [16, 96],
+        [64, 128]
       ],
       rounds: 1,
       warmUp: 100

@@ -7,7 +7,9 @@ import { createHash } from "node:crypto"
 
 /** RFC 7468 §2: what stands between the lines of dashes is the DER in base64. */
 const fingerprintOf = (pem: string) =>
-  createHash("sha256").update(Buffer.from(pem.split("-----")[2] ?? "", "base64")).digest("hex")
+  createHash("sha256")
+    .update(Buffer.from(pem.split("-----")[2] ?? "", "base64"))
+    .digest("hex")
 
 export const recordDocument = (record: CertificateRecord): CertificateDocument => ({
   serial: record.serial,
