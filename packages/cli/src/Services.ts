@@ -10,6 +10,8 @@ import type { Issuing } from "@mosaic-federation/gateway/operator/Issuing"
 import type { TokenOperations } from "@mosaic-federation/gateway/operator/TokenOperations"
 import type { RedeemedAt } from "@mosaic-federation/gateway/operator/tokensHere"
 import type { ApiKeys } from "@mosaic-federation/gateway/server/ApiKeys"
+import type { AuditKey } from "@mosaic-federation/issuance/AuditKey"
+import type { AuditRepo } from "@mosaic-federation/issuance/AuditRepo"
 import { Effect, Fiber, Layer, Option } from "effect"
 import type { SqlClient } from "effect/sql/SqlClient"
 import { gatewaySettings } from "./ConfigFlag.ts"
@@ -38,13 +40,13 @@ const loadGateway = Effect.promise(() =>
   ])
 )
 
-/** The database of the tier, opened and not looked at: for what migrates it. */
+/** The database of the tier as its owner, opened and not looked at: for what migrates it. */
 export const useDatabase = Effect.fnUntraced(function* <A, E, R>(
   use: Effect.Effect<A, E, R | SqlClient>,
   settings?: GatewaySettings
 ) {
-  const [{ GatewayConfig }, { layerAsItIs }] = yield* loadGateway
-  const database = Layer.provide(layerAsItIs, GatewayConfig.layerOf(yield* given(settings)))
+  const [{ GatewayConfig }, { layerOwner }] = yield* loadGateway
+  const database = Layer.provide(layerOwner, GatewayConfig.layerOf(yield* given(settings)))
   return yield* Effect.gen(function* () {
     return yield* Effect.provide(use, yield* sayWhenSlow(starting, Layer.build(database)))
   }).pipe(Effect.scoped)
@@ -65,6 +67,25 @@ export const useApiKeys = Effect.fnUntraced(function* <A, E, R>(
   return yield* Effect.gen(function* () {
     const services = yield* sayWhenSlow(starting, Layer.build(layer))
     return yield* Effect.provide(ApiKeys.use(use), services)
+  }).pipe(Effect.scoped)
+})
+
+/** The audit record of the tier's database, and the key that signs it. */
+export const useAudit = Effect.fnUntraced(function* <A, E, R>(
+  use: Effect.Effect<A, E, R | AuditRepo | AuditKey>,
+  settings?: GatewaySettings
+) {
+  const [[{ GatewayConfig }, database], { AuditKey }, { AuditRepo }] = yield* Effect.all([
+    loadGateway,
+    Effect.promise(() => import("@mosaic-federation/issuance/AuditKey")),
+    Effect.promise(() => import("@mosaic-federation/issuance/AuditRepo"))
+  ])
+  const layer = Layer.merge(AuditRepo.layerNoDeps, AuditKey.layer).pipe(
+    Layer.provide(database.layer),
+    Layer.provide(GatewayConfig.layerOf(yield* given(settings)))
+  )
+  return yield* Effect.gen(function* () {
+    return yield* Effect.provide(use, yield* sayWhenSlow(starting, Layer.build(layer)))
   }).pipe(Effect.scoped)
 })
 

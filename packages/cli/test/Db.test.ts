@@ -32,6 +32,7 @@ interface Status extends Partial<ErrorDocument> {
 interface Migrated {
   readonly schema: number
   readonly applied: ReadonlyArray<{ readonly id: number; readonly name: string }>
+  readonly appRole: boolean
 }
 
 const ServerLayer = Layer.unwrap(
@@ -90,7 +91,8 @@ layer(ServerLayer, { timeout: "60 seconds", excludeTestServices: true })("mosaic
       assert.deepStrictEqual([first.code, first.stderr], [0, ""])
       assert.deepStrictEqual(documentOf<Migrated>(first.stdout), {
         schema: latestMigration,
-        applied: before.pending
+        applied: before.pending,
+        appRole: true
       })
       const after = yield* status(where, "--check")
       assert.deepInclude(after, { code: 0, schema: latestMigration, pending: [] })

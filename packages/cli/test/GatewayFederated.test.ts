@@ -25,6 +25,7 @@ const replicas = Effect.gen(function* () {
   const where = yield* station({
     ...environment,
     DATABASE_URL: Redacted.value(postgres.url),
+    MOSAIC_ALLOW_OWNER_LOGIN: "true",
     REDIS_URL: Redacted.value(valkey.url)
   })
   const { key } = yield* makeKey(where, "admin")

@@ -94,6 +94,20 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("documents", (it) =>
     })
   )
 
+  it.effect("docs/federation/audit.md: every command does what the page says", () =>
+    Effect.gen(function* () {
+      const where = yield* readerAtCa
+      const scripts = blocksOf("docs/federation/audit.md").filter(({ info }) => /^sh\b/.test(info))
+      assert.lengthOf(scripts, 3)
+      const generated = "echo 0123456789abcdef0123456789abcdef >"
+      for (const { content } of scripts) {
+        const script = hasOpenssl ? content : content.replace("openssl rand -hex 24 >", generated)
+        const ran = shell(where, script)
+        assert.strictEqual(ran.status, 0, `${content}\n${ran.stdout}\n${ran.stderr}`)
+      }
+    })
+  )
+
   it.effect("README.md: the four commands of the main job", () =>
     Effect.gen(function* () {
       const where = yield* readerAtCa
@@ -167,6 +181,9 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("documents", (it) =>
         ["db migrate", fresh, ["db", "migrate"]],
         ["db status", fresh, ["db", "status"]],
         ["gateway doctor", where, ["gateway", "doctor", "--config", "local.json"]],
+        ["audit verify", where, ["audit", "verify"]],
+        ["audit tail", where, ["audit", "tail", "--limit", "1", "--grant", grant]],
+        ["audit export", where, ["audit", "export"]],
         ["gateway key create", keyed, ["gateway", "key", "create", "--name", "bob", "--scope", "read"]],
         ["gateway key list", keyed, ["gateway", "key", "list"]],
         ["gateway key rotate", keyed, ["gateway", "key", "rotate", id]],

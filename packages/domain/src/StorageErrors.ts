@@ -104,6 +104,77 @@ export class EmbeddedPostgresFailed extends ErrorClass<EmbeddedPostgresFailed>()
   }
 ) {}
 
+const auditRemediation =
+  "keep the database as it is and find who could write to it; mosaic audit export shows what it says now, a backup what it said: docs/federation/audit.md"
+
+export class AuditChainBroken extends ErrorClass<AuditChainBroken>()(
+  "AuditChainBroken",
+  { height: Schema.Int, problem: Schema.String, breaks: Schema.Int },
+  {
+    ...storage,
+    code: "AUDIT_CHAIN_BROKEN",
+    title: "The audit record was tampered with",
+    explanation:
+      "An entry was changed, removed, inserted or moved after it was sealed, or the chain differs from what was signed of it. The height says where the first break is.",
+    httpStatus: 500,
+    retryable: false,
+    message: ({ breaks, height, problem }) =>
+      `at height ${height}: ${problem}${breaks > 1 ? `; ${breaks} breaks in all` : ""}`,
+    remediation: () => auditRemediation
+  }
+) {}
+
+export class AuditTailMissing extends ErrorClass<AuditTailMissing>()(
+  "AuditTailMissing",
+  { height: Schema.Int, signedHeight: Schema.Int, signedAt: Schema.String },
+  {
+    ...storage,
+    code: "AUDIT_TAIL_MISSING",
+    title: "The end of the audit record was cut off",
+    explanation:
+      "A signed head says that the chain was longer once. Entries were removed from its end, or an older backup was restored.",
+    httpStatus: 500,
+    retryable: false,
+    message: ({ height, signedAt, signedHeight }) =>
+      `the chain ends at height ${height}, and a head signed at ${signedAt} has height ${signedHeight}`,
+    remediation: () => auditRemediation
+  }
+) {}
+
+export class AuditSignatureInvalid extends ErrorClass<AuditSignatureInvalid>()(
+  "AuditSignatureInvalid",
+  { what: Schema.String, problem: Schema.String },
+  {
+    ...storage,
+    code: "AUDIT_SIGNATURE_INVALID",
+    title: "A head or checkpoint of the audit record has no good signature",
+    explanation:
+      "A signed head or a checkpoint was altered, or it was signed by a key that is not trusted here: another gateway's, or one from before the key was changed.",
+    httpStatus: 500,
+    retryable: false,
+    message: ({ problem, what }) => `${what}: ${problem}`,
+    remediation: () =>
+      "use the key that signed it (MOSAIC_AUDIT_KEY_FILE), or name it in MOSAIC_AUDIT_TRUST if you know it: docs/federation/audit.md"
+  }
+) {}
+
+export class AuditUnprotected extends ErrorClass<AuditUnprotected>()(
+  "AuditUnprotected",
+  { login: Schema.String, problem: Schema.String },
+  {
+    code: "AUDIT_UNPROTECTED",
+    title: "The server's login could change the audit record",
+    explanation:
+      "In the federated tier the server logs in as mosaic_app, who may add to the audit record and read it, and nothing else. An owner or a superuser is for migrations alone.",
+    httpStatus: 500,
+    exitCode: ExitCode.configuration,
+    retryable: false,
+    message: ({ login, problem }) => `the login ${login} ${problem}`,
+    remediation: () =>
+      "set MOSAIC_DATABASE_OWNER_URL to this login, run mosaic db migrate --app-password-file FILE, and put mosaic_app with that password in DATABASE_URL: docs/federation/audit.md"
+  }
+) {}
+
 export const StorageError = Schema.Union([
   StorageUnavailable,
   StorageFailed,

@@ -40,7 +40,7 @@ export interface EffectiveSettings {
 
 const notShown = "(set, not shown)"
 
-const secrets = new Set(["STEP_CA_PROVISIONER_KEY_JSON", "STEP_CA_PROVISIONER_PASSWORD"])
+const secrets = new Set(["STEP_CA_PROVISIONER_KEY_JSON", "STEP_CA_PROVISIONER_PASSWORD", "MOSAIC_AUDIT_KEY"])
 
 /** Variables in the order in which they are shown, with their defaults. */
 const variables: ReadonlyArray<readonly [string, string | null]> = [
@@ -57,6 +57,9 @@ const variables: ReadonlyArray<readonly [string, string | null]> = [
   ["MOSAIC_CERT_DEFAULT", issuanceDefaults.MOSAIC_CERT_DEFAULT],
   ["MOSAIC_CERT_MAX", issuanceDefaults.MOSAIC_CERT_MAX],
   ["MOSAIC_OID_ARC", mosaicArc],
+  ["MOSAIC_DATABASE_OWNER_URL", null],
+  ["MOSAIC_AUDIT_KEY", null],
+  ["MOSAIC_AUDIT_TRUST", null],
   ["MOSAIC_LOG_LEVEL", "warn"]
 ]
 

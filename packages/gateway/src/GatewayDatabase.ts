@@ -3,7 +3,9 @@
  * up to date at every start; the federated tier does so on demand (docs/decisions/0006).
  */
 import * as Database from "@mosaic-federation/issuance/Database"
-import { Effect, Layer } from "effect"
+import { sourcedSetting } from "@mosaic-federation/issuance/Setting"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import { Effect, Layer, Option, Redacted } from "effect"
 import { GatewayConfig, type GatewaySettings } from "./GatewayConfig.ts"
 
 const layerFor = ({ database }: GatewaySettings, upgrade: Database.Upgrade) =>
@@ -17,7 +19,13 @@ export const layer = Layer.unwrap(
   )
 )
 
-/** Of whatever schema, or none: for what looks at it or migrates it. */
-export const layerAsItIs = Layer.unwrap(
-  GatewayConfig.use((settings) => Effect.succeed(layerFor(settings, "leave")))
-)
+/** As its owner, of whatever schema or none: for what migrates it, prunes it, or looks at its schema. */
+export const layerOwner = Layer.unwrap(
+  Effect.gen(function* () {
+    const settings = yield* GatewayConfig
+    return Option.match(yield* sourcedSetting("MOSAIC_DATABASE_OWNER_URL"), {
+      onNone: () => layerFor(settings, "leave"),
+      onSome: ({ source, value }) => Database.layerUrl(Redacted.make(value), source, "leave")
+    })
+  })
+).pipe(Layer.provide(NodeFileSystem.layer))

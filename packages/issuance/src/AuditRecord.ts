@@ -29,8 +29,6 @@ export type AuditAction =
   | "api-key.create"
   | "api-key.rotate"
   | "api-key.revoke"
-  | "request.authorize"
-  | "database.prune"
 
 /** A value, or a column of what the record is made from. */
 type Column = string | Fragment | null

@@ -15,6 +15,7 @@ import {
   type ChainPoint,
   genesis
 } from "./AuditChain.ts"
+import type { SignedPoint } from "./AuditKey.ts"
 import { refusingOn } from "./AuditRecord.ts"
 import { rowsOf } from "./internal/rowsOf.ts"
 import { transactionOn } from "./internal/transactionOn.ts"
@@ -52,6 +53,9 @@ export interface AuditState {
 
 const Count = Schema.NumberFromString
 
+/** A time with more than milliseconds was changed by hand, and keeps what shows it. */
+const inMillis = (at: string) => at.replace(/(\.\d{3})000Z$/, "$1Z")
+
 const recordFields = {
   record: Count,
   at: Schema.String,
@@ -77,6 +81,21 @@ const LinkRow = Schema.Union([
 
 const PointRow = Schema.Struct({ height: Count, hash: Schema.String })
 
+const SignedRow = Schema.Struct({
+  ...PointRow.fields,
+  at: Schema.String,
+  public_key: Schema.String,
+  signature: Schema.String
+})
+
+const toSigned = (row: typeof SignedRow.Type): SignedPoint => ({
+  height: row.height,
+  hash: row.hash,
+  at: inMillis(row.at),
+  publicKey: row.public_key,
+  signature: row.signature
+})
+
 const LookRow = Schema.Struct({
   oldest: Schema.BigIntFromString,
   next: Schema.BigIntFromString,
@@ -87,9 +106,6 @@ const LookRow = Schema.Struct({
 const LockRow = Schema.Struct({ locked: Schema.Boolean })
 
 const UnsealedRow = Schema.Struct({ unsealed: Count })
-
-/** A time with more than milliseconds was changed by hand, and keeps what shows it. */
-const inMillis = (at: string) => at.replace(/(\.\d{3})000Z$/, "$1Z")
 
 const toRecord = (row: typeof RecordRow.Type): AuditRecord => ({
   record: row.record,
@@ -143,6 +159,12 @@ export class AuditRepo extends Context.Service<
     }) => Effect.Effect<ReadonlyArray<AuditEntry>, StorageError>
     /** The chain above a height as it stands, whatever it proves. */
     readonly links: (after: number) => Effect.Effect<ReadonlyArray<ChainLink>, StorageError>
+    /** Where the chain begins, where entries were pruned. */
+    readonly checkpoint: Effect.Effect<SignedPoint | null, StorageError>
+    /** The newest signed heads, at most 1000. */
+    readonly heads: Effect.Effect<ReadonlyArray<SignedPoint>, StorageError>
+    /** Nothing happens where this key has signed that height already. */
+    readonly recordHead: (head: SignedPoint) => Effect.Effect<void, StorageError>
     /** Records the refusals of an effect, which stand whether or not that can be written. */
     readonly refusing: ReturnType<typeof refusingOn>
   }
@@ -304,7 +326,54 @@ export class AuditRepo extends Context.Service<
         return rows.map(toLink)
       })
 
-      return AuditRepo.of({ seal, state, entries, tail, links, refusing: refusingOn(sql) })
+      const signed = sql`height::text, hash, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at,
+        public_key, signature`
+
+      const checkpoint = rowsOf(
+        "read the checkpoint of the audit chain",
+        SignedRow,
+        sql`SELECT ${signed} FROM federation_audit_checkpoints p ORDER BY p.height DESC LIMIT 1`
+      ).pipe(
+        Effect.map(([row]) => (row === undefined ? null : toSigned(row))),
+        Effect.withSpan("AuditRepo.checkpoint")
+      )
+
+      const heads = rowsOf(
+        "read the signed heads of the audit chain",
+        SignedRow,
+        sql`SELECT ${signed} FROM federation_audit_heads h ORDER BY h.height DESC LIMIT ${page}`
+      ).pipe(
+        Effect.map((rows) => rows.map(toSigned)),
+        Effect.withSpan("AuditRepo.heads")
+      )
+
+      const recordHead = Effect.fn("AuditRepo.recordHead")(function* (head: SignedPoint) {
+        yield* rowsOf(
+          "record a signed head of the audit chain",
+          PointRow,
+          sql`
+            INSERT INTO federation_audit_heads (height, hash, at, public_key, signature)
+            SELECT ${head.height}::bigint, ${head.hash}::text, ${head.at}::text::timestamptz, ${head.publicKey}::text,
+              ${head.signature}::text
+            WHERE NOT EXISTS (
+              SELECT FROM federation_audit_heads h
+              WHERE h.height = ${head.height}::bigint AND h.public_key = ${head.publicKey}::text
+            )
+            RETURNING height::text, hash`
+        )
+      })
+
+      return AuditRepo.of({
+        seal,
+        state,
+        entries,
+        tail,
+        links,
+        checkpoint,
+        heads,
+        recordHead,
+        refusing: refusingOn(sql)
+      })
     })
   )
 }

@@ -12,6 +12,7 @@ import { DateTime, Effect } from "effect"
 import * as Migrator from "effect/sql/Migrator"
 import { SqlClient } from "effect/sql/SqlClient"
 import { SqlError } from "effect/sql/SqlError"
+import { ensureAppRole } from "./AppRole.ts"
 import { codeOf, storageError } from "./internal/storageError.ts"
 import { grants } from "./migrations/0001_grants.ts"
 import { certificates } from "./migrations/0002_certificates.ts"
@@ -127,6 +128,8 @@ export const migrate = Effect.fn("Migrations.migrate")(
       // A query that fails would end the transaction, so the table is looked for first.
       if (exists.length > 0 && (yield* isUpToDate(yield* appliedMigration))) return nothing
       const applied = yield* Migrator.make({})({ loader: Migrator.fromRecord(migrations), table })
+      // In the same transaction: no table is without its rights at any moment.
+      yield* ensureAppRole()
       return applied.map(([id, name]): Migration => ({ id, name }))
     })
     return yield* sql.withTransaction(run)
@@ -140,6 +143,13 @@ export const migrate = Effect.fn("Migrations.migrate")(
   })
 )
 
+/** `mosaic_app` may not: an empty database is its owner's to migrate. */
+const mayCreate = Effect.gen(function* () {
+  const sql = yield* SqlClient
+  const rows = yield* sql`SELECT 1 WHERE has_schema_privilege(current_schema(), 'CREATE')`
+  return rows.length > 0
+})
+
 /**
  * For replicas that share a database: an empty one is given its schema, one that is behind is left alone, because
  * replicas of the version before may be at work on it (docs/decisions/0006).
@@ -147,7 +157,7 @@ export const migrate = Effect.fn("Migrations.migrate")(
 export const requireMigrated = Effect.fn("Migrations.requireMigrated")(
   function* () {
     const found = yield* appliedMigration
-    if (found === 0) return yield* Effect.asVoid(migrate())
+    if (found === 0 && (yield* mayCreate)) return yield* Effect.asVoid(migrate())
     if (!(yield* isUpToDate(found))) {
       return yield* new StorageSchemaOlder({ found, known: latestMigration })
     }

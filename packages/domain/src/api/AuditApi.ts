@@ -31,7 +31,13 @@ export const AuditHeadDocument = Schema.Struct({
   height: Schema.Int,
   hash: Schema.String,
   /** Recorded and not yet in the chain. */
-  unsealed: Schema.Int
+  unsealed: Schema.Int,
+  /** When it was signed. */
+  at: Instant,
+  /** Of the gateway's audit key: DER SubjectPublicKeyInfo, base64url. */
+  publicKey: Schema.String,
+  /** Ed25519, base64url; docs/federation/audit.md says of what. */
+  signature: Schema.String
 }).annotate({ identifier: "AuditHead" })
 
 export class AuditApi extends HttpApiGroup.make("audit")

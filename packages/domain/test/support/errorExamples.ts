@@ -295,6 +295,21 @@ export const errorExamples: ReadonlyArray<MosaicError> = [
     reason: "postgres ended with status 1",
     log: "/home/me/.local/share/mosaic/postgres.log"
   }),
+  new Storage.AuditChainBroken({
+    height: 1204,
+    problem: "record 1219 does not match its hash: it was changed, inserted or moved",
+    breaks: 1
+  }),
+  new Storage.AuditTailMissing({
+    height: 1199,
+    signedHeight: 1204,
+    signedAt: "2026-06-01T12:00:00.000Z"
+  }),
+  new Storage.AuditSignatureInvalid({
+    what: "the checkpoint at height 1000",
+    problem: "the signature does not fit what it signs"
+  }),
+  new Storage.AuditUnprotected({ login: "mosaic", problem: "is a superuser" }),
   new Command.UsageInvalid({
     problem: "--csr and --key-out are both given",
     help: "mosaic federation cert issue --help"

@@ -1,11 +1,15 @@
 /**
- * Seals the audit record for as long as its scope lasts, twice a second where there is something to seal. Every replica
- * has one, and the database lets one at a time work; what this one leaves, another or the next start seals.
+ * Seals the audit record for as long as its scope lasts, twice a second where there is something to seal, and signs the
+ * head of its chain each minute. Every replica has one, and the database lets one at a time seal; what this one leaves,
+ * another or the next start seals.
  */
+import { AuditKey } from "@mosaic-federation/issuance/AuditKey"
 import { AuditRepo } from "@mosaic-federation/issuance/AuditRepo"
-import { Duration, Effect, Layer } from "effect"
+import { DateTime, Duration, Effect, Layer } from "effect"
 
 const pause = Duration.millis(400)
+
+const signEvery = Duration.minutes(1)
 
 /** After this pause a sealer that could not reach the database tries again. */
 const storagePause = Duration.seconds(1)
@@ -16,6 +20,20 @@ const lastWords = Duration.seconds(3)
 export const layer = Layer.effectDiscard(
   Effect.gen(function* () {
     const audit = yield* AuditRepo
+    const key = yield* AuditKey
+
+    /** To the log as well, which the database's owner need not be able to change. */
+    const signHead = Effect.gen(function* () {
+      const { head, unsealed } = yield* audit.state
+      if (head.height === 0) return
+      const signed = key.sign("head", head, DateTime.formatIso(yield* DateTime.now))
+      yield* Effect.logInfo("audit head", { ...signed, unsealed })
+      yield* audit.recordHead(signed)
+    }).pipe(
+      Effect.catch(({ code, message }) =>
+        Effect.logError("the head of the audit chain is not signed", { code, reason: message })
+      )
+    )
 
     /** All that waits; another replica that is at it has what this one would. */
     const sealAll: typeof audit.seal = Effect.gen(function* () {
@@ -50,7 +68,10 @@ export const layer = Layer.effectDiscard(
       )
     )
 
-    yield* Effect.addFinalizer(() => Effect.ignore(Effect.timeoutOption(sealAll, lastWords)))
+    yield* Effect.addFinalizer(() =>
+      Effect.ignore(Effect.timeoutOption(Effect.andThen(sealAll, signHead), lastWords))
+    )
     yield* Effect.forkScoped(Effect.forever(turn))
+    yield* Effect.forkScoped(Effect.forever(Effect.andThen(signHead, Effect.sleep(signEvery))))
   })
 )

@@ -2,7 +2,9 @@
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { GatewayApi } from "@mosaic-federation/domain/api/GatewayApi"
 import { errorsPath } from "@mosaic-federation/domain/api/Problem"
+import { requireProtectedAudit } from "@mosaic-federation/issuance/AppRole"
 import * as AuditedIssuance from "@mosaic-federation/issuance/AuditedIssuance"
+import { AuditKey } from "@mosaic-federation/issuance/AuditKey"
 import { AuditRepo } from "@mosaic-federation/issuance/AuditRepo"
 import { CertificateLedger } from "@mosaic-federation/issuance/CertificateLedger"
 import * as CertificateOrigin from "@mosaic-federation/issuance/CertificateOrigin"
@@ -21,6 +23,7 @@ import { TokenSigner } from "@mosaic-federation/issuance/TokenSigner"
 import { Context, Duration, Effect, Exit, Layer, Option, Queue, Scope } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
 import { HttpApiBuilder, HttpApiScalar } from "effect/http-api"
+import { GatewayConfig } from "../GatewayConfig.ts"
 import * as GatewayDatabase from "../GatewayDatabase.ts"
 import { Enrollment } from "../peer/Enrollment.ts"
 import { EnrollmentTokens } from "../peer/EnrollmentTokens.ts"
@@ -74,6 +77,25 @@ const routes = Layer.mergeAll(
   Edge.layer
 )
 
+/**
+ * Replicas that many people may reach must not be able to change the audit record; on one machine nothing would keep them
+ * from it.
+ */
+const protectedAudit = Effect.gen(function* () {
+  const { tier } = yield* GatewayConfig
+  const { allowOwnerLogin } = yield* ServerConfig
+  if (tier !== "federated") return
+  yield* requireProtectedAudit().pipe(
+    Effect.catchTag("AuditUnprotected", (error) =>
+      allowOwnerLogin
+        ? Effect.logWarning("the server's login could change the audit record", { why: error.message })
+        : Effect.fail(error)
+    )
+  )
+})
+
+const database = Layer.effectDiscard(protectedAudit).pipe(Layer.provideMerge(GatewayDatabase.layer))
+
 const repositories = Layer.mergeAll(
   CertificateOrigin.layer.pipe(Layer.provide(GrantRepo.layerNoDeps)),
   EnrollmentTokenRepo.layerNoDeps,
@@ -83,8 +105,9 @@ const repositories = Layer.mergeAll(
   GrantChanges.layerNoDeps,
   CertificateLedger.layerNoDeps,
   AuditRepo.layerNoDeps,
+  AuditKey.layer,
   ApiKeys.layer
-).pipe(Layer.provideMerge(GatewayDatabase.layer))
+).pipe(Layer.provideMerge(database))
 
 const authority = StepCa.layerNoDeps.pipe(
   Layer.provide(TokenDiagnosis.layerNoDeps),

@@ -2,6 +2,7 @@
 import type { AuditEntryDocument } from "@mosaic-federation/domain/api/AuditApi"
 import { GatewayApi } from "@mosaic-federation/domain/api/GatewayApi"
 import type { AuditEntry } from "@mosaic-federation/issuance/AuditChain"
+import { AuditKey } from "@mosaic-federation/issuance/AuditKey"
 import { AuditRepo } from "@mosaic-federation/issuance/AuditRepo"
 import { DateTime, Effect } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
@@ -18,6 +19,7 @@ export const layer = HttpApiBuilder.group(
   "audit",
   Effect.fn(function* (handlers) {
     const audit = yield* AuditRepo
+    const key = yield* AuditKey
     return handlers.handleAll({
       list: Effect.fnUntraced(function* ({ query }) {
         const { after = 0, limit = standardPage } = query
@@ -26,7 +28,8 @@ export const layer = HttpApiBuilder.group(
 
       head: Effect.fnUntraced(function* () {
         const { head, unsealed } = yield* audit.state
-        return { ...head, unsealed }
+        const { at, ...signed } = key.sign("head", head, DateTime.formatIso(yield* DateTime.now))
+        return { ...signed, at: DateTime.makeUnsafe(at), unsealed }
       })
     })
   })

@@ -1,0 +1,62 @@
+import { Effect, Option } from "effect"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import { entryDocument } from "../../AuditEntryView.ts"
+import { gatewaySettings } from "../../ConfigFlag.ts"
+import { optional } from "../../flags.ts"
+import { Json, writeOut } from "../../Output.ts"
+import { useAudit } from "../../Services.ts"
+
+const page = 1000
+
+const flags = {
+  after: Flag.Int("after").pipe(
+    Flag.filter(
+      (height) => height >= 0,
+      () => "Expected a height, which is 0 or more"
+    ),
+    Flag.withMetavar("<height>"),
+    Flag.withDescription("Only entries above this height, to go on where an earlier export ended"),
+    optional,
+    Flag.map(Option.getOrElse(() => 0))
+  )
+}
+
+export const exportAll = Command.make(
+  "export",
+  flags,
+  Effect.fn("audit export")(function* ({ after }) {
+    const { AuditRepo } = yield* Effect.promise(() => import("@mosaic-federation/issuance/AuditRepo"))
+    const json = yield* Json
+    const settings = yield* gatewaySettings
+    // Written page by page: a record of years is larger than a process should be.
+    const write = AuditRepo.use((audit) =>
+      Effect.gen(function* () {
+        if (settings.tier === "local") yield* audit.seal
+        if (json) yield* writeOut('{"entries":[')
+        let last = after
+        let entries = yield* audit.entries({ after, limit: page })
+        while (entries.length > 0) {
+          const texts = entries.map((entry) => JSON.stringify(entryDocument(entry)))
+          const comma = last === after ? "" : ","
+          yield* writeOut(json ? `${comma}${texts.join(",")}` : `${texts.join("\n")}\n`)
+          last = entries.at(-1)?.height ?? last
+          entries = yield* audit.entries({ after: last, limit: page })
+        }
+        if (json) yield* writeOut(`],"next":${last}}\n`)
+      })
+    )
+    yield* useAudit(write, settings)
+  })
+).pipe(
+  Command.withDescription(
+    "Write every entry of the audit record, the oldest first: one JSON object a line, or one document with --json"
+  ),
+  Command.withExamples([
+    { command: "mosaic audit export > audit.jsonl", description: "All of it, a line an entry" },
+    {
+      command: "mosaic audit export --after 1204 --json",
+      description: "What came since, as one document"
+    }
+  ])
+)

@@ -1,0 +1,96 @@
+import { DateTime, Effect, Option } from "effect"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import { gatewaySettings } from "../../ConfigFlag.ts"
+import { optional } from "../../flags.ts"
+import { print } from "../../Output.ts"
+import { useAudit } from "../../Services.ts"
+import { readSignedHead } from "../../SignedHeadFile.ts"
+
+const flags = {
+  head: Flag.String("head").pipe(
+    Flag.withMetavar("<file>"),
+    Flag.withDescription(
+      "A signed head that was kept elsewhere: a line of the gateway's log, or what this command printed with --json"
+    ),
+    optional
+  )
+}
+
+const load = Effect.promise(() =>
+  Promise.all([
+    import("@mosaic-federation/issuance/AuditKey"),
+    import("@mosaic-federation/issuance/AuditRepo"),
+    import("@mosaic-federation/issuance/AuditVerification")
+  ])
+)
+
+export const verify = Command.make(
+  "verify",
+  flags,
+  Effect.fn("audit verify")(function* ({ head }) {
+    const [{ AuditKey, keyIdOf }, { AuditRepo }, { verifyAudit }] = yield* load
+    const given = Option.isSome(head) ? yield* readSignedHead(head.value) : null
+    const settings = yield* gatewaySettings
+
+    /** In the local tier there may be no server to do it. Nothing is built upon a chain that is broken. */
+    const sealHere = Effect.gen(function* () {
+      const audit = yield* AuditRepo
+      if (settings.tier === "local") {
+        while ((yield* audit.seal).sealed > 0) yield* Effect.yieldNow
+      }
+      return yield* audit.state
+    })
+
+    const work = Effect.gen(function* () {
+      const audit = yield* AuditRepo
+      const key = yield* AuditKey
+      const verified = yield* verifyAudit(given)
+      const { head: end, unsealed } = yield* sealHere
+      const signed = key.sign("head", end, DateTime.formatIso(yield* DateTime.now))
+      if (settings.tier === "local" && end.height > 0) yield* audit.recordHead(signed)
+      return { verified, end, unsealed, signed, keyId: keyIdOf(key.publicKey) }
+    })
+
+    const { end, keyId, signed, unsealed, verified } = yield* useAudit(work, settings)
+    const { checked, checkpoint, heads, headsOfOtherKeys } = verified
+    yield* print({
+      document: {
+        height: end.height,
+        hash: end.hash,
+        checked,
+        unsealed,
+        checkpoint:
+          checkpoint === null
+            ? null
+            : { height: checkpoint.height, hash: checkpoint.hash, at: checkpoint.at },
+        heads: { held: heads, ofOtherKeys: headsOfOtherKeys },
+        head: { ...signed, keyId }
+      },
+      lines: [
+        `The audit record is intact: ${checked} entries${checkpoint === null ? "" : ` behind the checkpoint at height ${checkpoint.height}`}, held against ${heads} signed heads.`,
+        `height    ${end.height}`,
+        `hash      ${end.hash}`,
+        `unsealed  ${unsealed}`,
+        `key       ${keyId}`,
+        ...(headsOfOtherKeys === 0
+          ? []
+          : [
+              `${headsOfOtherKeys} heads are of keys that are not trusted here, and were passed over (MOSAIC_AUDIT_TRUST).`
+            ])
+      ]
+    })
+  })
+).pipe(
+  Command.withDescription(
+    "Prove that the audit record is what it was: no entry changed, removed, inserted or moved, and no end cut off"
+  ),
+  Command.withExamples([
+    { command: "mosaic audit verify", description: "Against the heads on record" },
+    {
+      command: "mosaic audit verify --head head.json --json",
+      description:
+        "Against a head that was kept elsewhere too, for a script: exit code 7 where it does not hold"
+    }
+  ])
+)

@@ -1,0 +1,175 @@
+/** `mosaic audit` from the command line, and the gateway's part in it: it seals, signs, and is not let in where it could do more. */
+import { randomBytes, randomUUID } from "node:crypto"
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { dirname, join } from "node:path"
+import { assert, layer } from "@effect/vitest"
+import * as PgClient from "@effect/sql-pg/PgClient"
+import { EmbeddedPostgres } from "@mosaic-federation/issuance/EmbeddedPostgres"
+import { StepCaProcess } from "@mosaic-federation/testing/StepCaProcess"
+import { Effect, Layer, Redacted } from "effect"
+import { SqlClient } from "effect/sql/SqlClient"
+import { clientOf, makeKey, startGateway } from "./support/gatewayProcess.ts"
+import {
+  createGrant,
+  documentOf,
+  type ErrorDocument,
+  mosaic,
+  type Station,
+  station
+} from "./support/mosaic.ts"
+
+interface Verified {
+  readonly height: number
+  readonly hash: string
+  readonly checked: number
+  readonly unsealed: number
+  readonly heads: { readonly held: number; readonly ofOtherKeys: number }
+  readonly head: { readonly height: number; readonly signature: string }
+}
+
+interface Entry {
+  readonly height: number
+  readonly action: string
+  readonly requester: string
+  readonly grantId: string | null
+}
+
+const TestLayer = Layer.merge(
+  StepCaProcess.layer(),
+  Layer.unwrap(
+    Effect.map(
+      Effect.acquireRelease(
+        Effect.sync(() => mkdtempSync(join(tmpdir(), "mosaic-audit-"))),
+        (path) => Effect.sync(() => rmSync(path, { recursive: true }))
+      ),
+      EmbeddedPostgres.layerAt
+    )
+  )
+)
+
+/** A database of its own in the federated tier, by its owner's login; no Valkey listens, which none of this needs. */
+const federated = Effect.gen(function* () {
+  const { environment, rootPath } = yield* StepCaProcess
+  const { connection } = yield* EmbeddedPostgres
+  const database = `test_${randomUUID().replaceAll("-", "")}`
+  yield* SqlClient.use((sql) => sql`CREATE DATABASE ${sql(database)}`).pipe(
+    Effect.provide(PgClient.layer(connection))
+  )
+  const urlOf = (username: string, password: string) =>
+    `postgresql://${username}:${password}@/${database}?host=${dirname(connection.path)}`
+  const owner = urlOf(connection.username, Redacted.value(connection.password))
+  const where = yield* station(environment)
+  const use = (url: string) =>
+    writeFileSync(
+      join(where.directory, "mosaic.config.json"),
+      JSON.stringify({ tier: "federated", database: url, queue: "redis://127.0.0.1:1" }),
+      { mode: 0o600 }
+    )
+  use(owner)
+  return { where, owner, use, urlOf, rootPath, plain: PgClient.layer({ ...connection, database }) }
+})
+
+const verify = Effect.fnUntraced(function* (where: Station, ...args: ReadonlyArray<string>) {
+  const { code, stdout } = yield* mosaic(where, ["audit", "verify", ...args, "--json"])
+  return { code, ...documentOf<Verified & Partial<ErrorDocument>>(stdout) }
+})
+
+/** Whoever seals has some time to do it. */
+const sealed: (where: Station) => Effect.Effect<Verified & { readonly code: number | null }> =
+  Effect.fnUntraced(function* (where) {
+    const found = yield* verify(where)
+    return found.unsealed === 0 ? found : yield* sealed(where)
+  })
+
+const actions = (stdout: string) =>
+  documentOf<{ readonly entries: ReadonlyArray<Entry> }>(stdout).entries.map(({ action }) => action)
+
+layer(TestLayer, { timeout: "120 seconds", excludeTestServices: true })("mosaic audit", (it) => {
+  it.effect("shows, exports and proves what commands have decided, without a server", () =>
+    Effect.gen(function* () {
+      const where = yield* station()
+      const grant = yield* createGrant(where)
+      yield* mosaic(where, ["federation", "grant", "revoke", grant, "--reason", "over"])
+      const tail = yield* mosaic(where, ["audit", "tail", "--grant", grant, "--json"])
+      assert.deepStrictEqual(actions(tail.stdout), ["grant.create", "grant.revoke"])
+      const [first] = documentOf<{ readonly entries: ReadonlyArray<Entry> }>(tail.stdout).entries
+      assert.match(first?.requester ?? "", /^cli:./)
+      const people = yield* mosaic(where, ["audit", "tail", "--limit", "1"])
+      assert.match(people.stdout, /^HEIGHT +AT +WHO[^]*\n2 +\S+ +cli:\S+ +grant\.revoke +done +\S+ +over\n$/)
+      const lines = (yield* mosaic(where, ["audit", "export"])).stdout.trim().split("\n")
+      assert.deepStrictEqual(
+        lines.map((line) => (JSON.parse(line) as Entry).height),
+        [1, 2]
+      )
+      const since = yield* mosaic(where, ["audit", "export", "--after", "1", "--json"])
+      assert.deepStrictEqual(actions(since.stdout), ["grant.revoke"])
+      const verified = yield* mosaic(where, ["audit", "verify", "--json"])
+      assert.deepInclude(documentOf<Verified>(verified.stdout), { height: 2, checked: 2, unsealed: 0 })
+      writeFileSync(join(where.directory, "head.json"), verified.stdout)
+      assert.deepInclude(yield* verify(where, "--head", "head.json"), {
+        code: 0,
+        heads: { held: 2, ofOtherKeys: 0 }
+      })
+      writeFileSync(join(where.directory, "head.json"), "{}")
+      const unreadable = yield* verify(where, "--head", "head.json")
+      assert.deepStrictEqual([unreadable.code, unreadable.error?.code], [2, "INPUT_UNREADABLE"])
+    })
+  )
+
+  it.effect("the server is let in as mosaic_app alone, seals what commands write, and signs it", () =>
+    Effect.gen(function* () {
+      const { owner, plain, rootPath, urlOf, use, where } = yield* federated
+      const refused = yield* mosaic(where, ["gateway", "serve", "--listen", "127.0.0.1:0", "--json"])
+      assert.deepInclude(documentOf<ErrorDocument>(refused.stdout).error, {
+        code: "AUDIT_UNPROTECTED",
+        exitCode: 8,
+        message: "the login mosaic is a superuser"
+      })
+      const password = randomBytes(24).toString("base64url")
+      writeFileSync(join(where.directory, "app-password"), `${password}\n`, { mode: 0o600 })
+      use(urlOf("mosaic_app", password))
+      const asOwner = { MOSAIC_DATABASE_OWNER_URL: owner }
+      const migrated = yield* mosaic(where, ["db", "migrate", "--app-password-file", "app-password"], asOwner)
+      assert.deepStrictEqual([migrated.code, migrated.stderr], [0, ""])
+      assert.include(migrated.stdout, "The role mosaic_app may log in, with its new password")
+
+      const gateway = yield* startGateway(where)
+      const { key } = yield* makeKey(where, "read")
+      yield* createGrant(where)
+      const before = yield* sealed(where)
+      assert.deepStrictEqual([before.code, before.height], [0, 2])
+      const operator = yield* clientOf(gateway.url, { rootPath, bearer: key })
+      assert.deepInclude(yield* operator.audit.head(), { height: 2, hash: before.hash, unsealed: 0 })
+      const { entries } = yield* operator.audit.list({ query: { after: 1 } })
+      assert.deepStrictEqual(
+        entries.map(({ action, height }) => [height, action]),
+        [[2, "grant.create"]]
+      )
+
+      // A sealer that is killed leaves nothing that the next one does not finish.
+      yield* createGrant(where)
+      yield* gateway.end("SIGKILL")
+      yield* createGrant(where)
+      const next = yield* startGateway(where)
+      assert.deepInclude(yield* sealed(where), { code: 0, height: 4, checked: 4 })
+      const line = yield* next.logged(({ message }) => message === "audit head")
+      writeFileSync(join(where.directory, "head.json"), JSON.stringify(line))
+      assert.strictEqual((yield* verify(where, "--head", "head.json")).code, 0)
+      yield* next.end("SIGTERM")
+      const last = next.log().findLast(({ message }) => message === "audit head")
+      assert.strictEqual(last?.["height"], 4)
+
+      yield* SqlClient.use(
+        (sql) => sql`UPDATE federation_audit SET requester = 'cli:nobody' WHERE id = 2`
+      ).pipe(Effect.provide(plain))
+      const broken = yield* verify(where)
+      assert.deepStrictEqual(
+        [broken.code, broken.error?.code, broken.error?.exitCode],
+        [7, "AUDIT_CHAIN_BROKEN", 7]
+      )
+      assert.match(broken.error?.message ?? "", /^at height 2: record 2 does not match its hash/)
+      assert.isFalse(readFileSync(join(where.directory, "head.json"), "utf8").includes(password))
+    })
+  )
+})
