@@ -13,6 +13,9 @@ import { storageError } from "./internal/storageError.ts"
 
 export const appRole = "mosaic_app"
 
+/** "role" in ASCII: the key of the advisory lock under which one process gives rights. */
+const lockKey = 0x726f_6c65
+
 const RoleRow = Schema.Struct({ exists: Schema.Boolean, may_create: Schema.Boolean })
 
 /** Roles are of the whole cluster: another database's migration may be at it as well. */
@@ -65,8 +68,13 @@ export const ensureAppRole = Effect.fn("AppRole.ensureAppRole")(function* () {
         (SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user) AS may_create`
   )
   if (role?.exists !== true && role?.may_create !== true) return false
-  if (!role.exists) yield* Effect.mapError(createRole(sql), storageError(operation))
-  yield* Effect.mapError(grantRights(sql), storageError(operation))
+  const give = Effect.gen(function* () {
+    // Two that grant at once would fail by each other's catalogue rows.
+    yield* sql`SELECT pg_advisory_xact_lock(${lockKey}::bigint)`
+    if (!role.exists) yield* createRole(sql)
+    yield* grantRights(sql)
+  })
+  yield* Effect.mapError(sql.withTransaction(give), storageError(operation))
   return true
 })
 
