@@ -1,5 +1,7 @@
 /** What the server does not take, and how it ends: limits that name themselves, and a shutdown that loses no request. */
 import { readFileSync } from "node:fs"
+import { once } from "node:events"
+import { type IncomingMessage, request as plainRequest } from "node:http"
 import { request } from "node:https"
 import { text as textOf } from "node:stream/consumers"
 import { assert, layer } from "@effect/vitest"
@@ -208,6 +210,35 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("limits of the gatew
       assert.include(yield* Effect.promise(() => response.text()), "mosaic_http_requests_in_flight")
       const other = yield* Effect.promise(() => fetch(String(url).replace("/metrics", "/v1/grants")))
       assert.strictEqual(other.status, 404)
+    })
+  )
+
+  it.effect("plain HTTP beyond loopback is for the proxy alone", () =>
+    Effect.gen(function* () {
+      const { environment } = yield* StepCaProcess
+      const gateway = yield* startGateway(
+        yield* station(environment),
+        {
+          MOSAIC_PLAIN_HTTP: "true",
+          MOSAIC_TRUSTED_PROXIES: "127.0.0.2",
+          MOSAIC_PUBLIC_URL: "https://gateway.example"
+        },
+        "--listen",
+        "0.0.0.0:0"
+      )
+      const from = (localAddress: string, path: string) =>
+        Effect.promise(async () => {
+          const { port } = new URL(gateway.url)
+          const asking = plainRequest({ host: "127.0.0.1", port, path, localAddress, agent: false }).end()
+          const [response] = (await once(asking, "response")) as [IncomingMessage]
+          return told(response.statusCode ?? 0, response.headers, await textOf(response))
+        })
+      const { code, details, remediation, status } = yield* from("127.0.0.1", "/v1/roots")
+      assert.deepStrictEqual([status, code], [403, "PROXY_BYPASSED"])
+      assert.deepStrictEqual(details, { address: "127.0.0.1" })
+      assert.include(remediation, "ask the proxy, by https")
+      assert.strictEqual((yield* from("127.0.0.2", "/v1/grants")).code, "AUTHENTICATION_REQUIRED")
+      assert.strictEqual((yield* from("127.0.0.1", "/healthz")).status, 200)
     })
   )
 

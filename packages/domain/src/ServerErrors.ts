@@ -271,6 +271,23 @@ export class ValkeyUnavailable extends ErrorClass<ValkeyUnavailable>()(
   }
 ) {}
 
+export class ProxyBypassed extends ErrorClass<ProxyBypassed>()(
+  "ProxyBypassed",
+  { address: Schema.String },
+  {
+    code: "PROXY_BYPASSED",
+    title: "The request came without TLS and not from the proxy",
+    explanation:
+      "A gateway that serves plain HTTP beyond loopback answers the proxies of MOSAIC_TRUSTED_PROXIES alone: whoever comes past them would send secrets without TLS. /healthz and /readyz answer anybody.",
+    httpStatus: 403,
+    exitCode: ExitCode.refused,
+    retryable: false,
+    message: ({ address }) => `the connection comes from ${address}`,
+    remediation: () =>
+      `ask the proxy, by https; where this is the proxy, name its address in MOSAIC_TRUSTED_PROXIES and restart the gateway`
+  }
+) {}
+
 export class ServerCertificateRefused extends ErrorClass<ServerCertificateRefused>()(
   "ServerCertificateRefused",
   { problem: Schema.String, provisioner: Schema.String, names: Schema.String, requestId: Schema.String },
@@ -307,6 +324,7 @@ export const ServerError = Schema.Union([
   IdempotencyKeyReused,
   ListenFailed,
   ValkeyUnavailable,
+  ProxyBypassed,
   ServerCertificateRefused
 ])
 

@@ -39,7 +39,8 @@ export const startGateway = (
 ): Effect.Effect<GatewayProcess, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.promise(async () => {
-      const child = start(where, ["gateway", "serve", "--listen", "127.0.0.1:0", "--json", ...args], {
+      const listen = args.includes("--listen") ? [] : ["--listen", "127.0.0.1:0"]
+      const child = start(where, ["gateway", "serve", ...listen, "--json", ...args], {
         MOSAIC_DRAIN_DELAY: "0s",
         ...extra
       })

@@ -5,6 +5,7 @@ import { RateLimited, RequestInvalid } from "../RequestErrors.ts"
 import {
   BodyTooLarge,
   LengthRequired,
+  ProxyBypassed,
   RequestTimedOut,
   ServerDraining,
   ServerOverloaded
@@ -19,6 +20,7 @@ export class AnyRequest extends HttpApiMiddleware.Service<AnyRequest>()(
       RequestInvalid,
       BodyTooLarge,
       LengthRequired,
+      ProxyBypassed,
       RateLimited,
       RequestTimedOut,
       ServerOverloaded,

@@ -11,12 +11,25 @@ const isTrusted = (proxies: BlockList, address: string) => {
   return version !== 0 && proxies.check(address, version === 6 ? "ipv6" : "ipv4")
 }
 
+/** Of the connection itself. */
+const connectionAddress = ({ remoteAddress }: HttpServerRequest.HttpServerRequest): string =>
+  plain(Option.getOrElse(remoteAddress, () => "unknown"))
+
+/** The address of the connection, where it is none of these proxies'. */
+export const bypassing = (
+  request: HttpServerRequest.HttpServerRequest,
+  proxies: BlockList
+): Option.Option<string> => {
+  const address = connectionAddress(request)
+  return isTrusted(proxies, address) ? Option.none() : Option.some(address)
+}
+
 /** X-Forwarded-For is read from its end, for its beginning is what anybody may have sent to the first proxy. */
 export const clientAddress = (
   request: HttpServerRequest.HttpServerRequest,
   trustedProxies: Option.Option<BlockList>
 ): string => {
-  let address = plain(Option.getOrElse(request.remoteAddress, () => "unknown"))
+  let address = connectionAddress(request)
   if (Option.isNone(trustedProxies)) return address
   const said = (request.headers["x-forwarded-for"] ?? "").split(",").map((one) => plain(one.trim()))
   while (isTrusted(trustedProxies.value, address)) {

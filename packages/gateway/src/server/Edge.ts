@@ -10,6 +10,7 @@ import {
   BodyTooLarge,
   EndpointNotFound,
   LengthRequired,
+  ProxyBypassed,
   RequestTimedOut,
   ServerDraining,
   ServerOverloaded
@@ -17,13 +18,13 @@ import {
 import { Cause, Clock, Duration, Effect, Metric, Option } from "effect"
 import { HttpRouter, HttpServerError, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { RateLimits } from "../RateLimits.ts"
-import { clientAddress, clientNetwork } from "./ClientAddress.ts"
+import { bypassing, clientAddress, clientNetwork } from "./ClientAddress.ts"
 import { Drain } from "./Drain.ts"
 import * as Metrics from "./Metrics.ts"
 import { problemResponse } from "./problemResponse.ts"
 import { requestIdOf } from "./RequestId.ts"
 import { CurrentRecord, type RequestRecord } from "./RequestRecord.ts"
-import { ServerConfig } from "./ServerConfig.ts"
+import { isLoopback, ServerConfig } from "./ServerConfig.ts"
 
 type Request = HttpServerRequest.HttpServerRequest
 
@@ -59,7 +60,11 @@ const errorOf = (cause: Cause.Cause<unknown>, request: Request, requestId: strin
 
 export const layer = HttpRouter.middleware(
   Effect.gen(function* () {
-    const { maxBodyBytes, maxConcurrency, perAddress, requestTimeout, trustedProxies } = yield* ServerConfig
+    const settings = yield* ServerConfig
+    const { maxBodyBytes, maxConcurrency, perAddress, requestTimeout, trustedProxies } = settings
+    /** Beyond loopback plain HTTP is for the proxies that end TLS, and for nobody else. */
+    const onlyProxies =
+      settings.plainHttp && !isLoopback(settings.listen.host) ? trustedProxies : Option.none()
     const drain = yield* Drain
     const limits = yield* RateLimits
     const afterSeconds = Math.ceil(Duration.toSeconds(requestTimeout))
@@ -67,6 +72,8 @@ export const layer = HttpRouter.middleware(
     const admit = Effect.fnUntraced(function* (request: Request, from: string) {
       const path = pathOf(request)
       if (open.has(path)) return
+      const past = Option.flatMap(onlyProxies, (proxies) => bypassing(request, proxies))
+      if (Option.isSome(past)) return yield* new ProxyBypassed({ address: past.value })
       if (!watched.has(path) && drain.inFlight() > maxConcurrency) {
         return yield* new ServerOverloaded({
           inFlight: drain.inFlight() - 1,
