@@ -15,6 +15,8 @@ fi
 # Of a URL in the environment and one in a file, the file's.
 if [ -c "${DATABASE_URL_FILE:-}" ]; then unset DATABASE_URL_FILE; fi
 if [ -n "${DATABASE_URL_FILE:-}" ]; then unset DATABASE_URL; fi
+if [ -c "${MOSAIC_DATABASE_OWNER_URL_FILE:-}" ]; then unset MOSAIC_DATABASE_OWNER_URL_FILE; fi
+if [ -n "${MOSAIC_DATABASE_OWNER_URL_FILE:-}" ]; then unset MOSAIC_DATABASE_OWNER_URL; fi
 if [ -c "${REDIS_URL_FILE:-}" ]; then unset REDIS_URL_FILE; fi
 if [ -n "${REDIS_URL_FILE:-}" ]; then unset REDIS_URL; fi
 

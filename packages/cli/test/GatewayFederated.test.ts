@@ -9,7 +9,7 @@ import { StepCaProcess } from "@mosaic-federation/testing/StepCaProcess"
 import { DateTime, Effect, Redacted } from "effect"
 import { HttpClient } from "effect/http"
 import { clientOf, layerTransport, makeKey, startGateway } from "./support/gatewayProcess.ts"
-import { station } from "./support/mosaic.ts"
+import { mosaic, station } from "./support/mosaic.ts"
 
 const newGrant = Effect.map(DateTime.now, (now) => ({
   subjectUserId: UserId.make("7c9e6679-7425-40de-944b-e07fc1f90ae7"),
@@ -22,12 +22,19 @@ const newGrant = Effect.map(DateTime.now, (now) => ({
 const replicas = Effect.gen(function* () {
   const { environment, rootPath } = yield* StepCaProcess
   const { postgres, valkey } = yield* FederatedParts.make()
+  const owner = Redacted.value(postgres.url)
+  const password = "correct-horse-battery"
+  const login = new URL(owner)
+  login.username = "mosaic_app"
+  login.password = password
   const where = yield* station({
     ...environment,
-    DATABASE_URL: Redacted.value(postgres.url),
-    MOSAIC_ALLOW_OWNER_LOGIN: "true",
+    MOSAIC_DATABASE_OWNER_URL: owner,
+    DATABASE_URL: login.href,
     REDIS_URL: Redacted.value(valkey.url)
   })
+  const migrated = yield* mosaic(where, ["db", "migrate", "--app-password-file", "-"], { input: password })
+  assert.strictEqual(migrated.code, 0, migrated.stderr)
   const { key } = yield* makeKey(where, "admin")
   const replica = Effect.gen(function* () {
     const gateway = yield* startGateway(where)

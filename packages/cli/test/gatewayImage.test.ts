@@ -79,14 +79,20 @@ interface Service {
   readonly healthcheck: { readonly test: ReadonlyArray<string> }
 }
 
+interface Migrate extends Service {
+  readonly entrypoint: ReadonlyArray<string>
+}
+
 /** The compose specification's interpolation: `${NAME:-default}`. */
-const gatewayService = (variables: Readonly<Record<string, string>>): Service => {
+const composeServices = (variables: Readonly<Record<string, string>>) => {
   const compose = readFileSync(join(root, "docker-compose.federated.yml"), "utf8").replaceAll(
     /\$\{([A-Z_]+):-([^}]*)\}/g,
     (_, name: string, standard: string) => variables[name] ?? standard
   )
-  const { services } = parse(compose, { merge: true }) as { readonly services: { readonly gateway: Service } }
-  return services.gateway
+  const { services } = parse(compose, { merge: true }) as {
+    readonly services: { readonly gateway: Service; readonly migrate: Migrate }
+  }
+  return services
 }
 
 /** `ENV`. */
@@ -123,7 +129,7 @@ const makeService = Effect.gen(function* () {
   const scratch = join(yield* temporary, "tmp")
   mkdirSync(scratch, { mode: 0o777 })
   chmodSync(scratch, 0o777)
-  const { environment } = gatewayService({
+  const { gateway, migrate } = composeServices({
     PG_FEDERATED_PASSWORD: Redacted.value(postgres.password),
     VALKEY_FEDERATED_PASSWORD: Redacted.value(valkey.password)
   })
@@ -136,7 +142,7 @@ const makeService = Effect.gen(function* () {
       .replace(/^\/gateway\//, `${volume}/`)
       // None of them is given.
       .replace(/^\/run\/secrets\/.*/, "/dev/null")
-  const env: Readonly<Record<string, string>> = {
+  const environmentOf = ({ environment }: Service): Readonly<Record<string, string>> => ({
     ...Object.fromEntries(
       Object.entries({ ...imageEnvironment, ...environment }).map(([name, value]) => [
         name,
@@ -146,13 +152,13 @@ const makeService = Effect.gen(function* () {
     HOME: join(image, "home"),
     PATH: [bin, "/usr/bin", "/bin"].join(delimiter),
     MOSAIC_LISTEN: "127.0.0.1:0"
-  }
+  })
   const run = (words: ReadonlyArray<string>, extra: Readonly<Record<string, string>> = {}) => {
     const [command = "", ...args] = words
     const inImage = (word: string) => (word.startsWith("/opt/") ? join(image, word) : word)
     return spawn(inImage(command), args.map(inImage), {
       cwd: join(image, dockerfile.named("WORKDIR").at(-1) ?? ""),
-      env: { ...env, ...extra },
+      env: { ...environmentOf(gateway), ...extra },
       stdio: ["ignore", "pipe", "pipe"],
       ...asUser
     })
@@ -193,6 +199,15 @@ const makeService = Effect.gen(function* () {
     valkey,
     image,
     serve,
+    /** As its service does it. */
+    migrate: Effect.promise(() => {
+      const [shell = "", ...args] = migrate.entrypoint
+      // A dollar sign is two in a compose file.
+      const words = args.map((word) => word.replaceAll("$$", "$").replace("/opt/", `${image}/opt/`))
+      return ended(
+        spawn(shell, words, { env: environmentOf(migrate), stdio: ["ignore", "pipe", "pipe"], ...asUser })
+      )
+    }),
     mosaic: (...args: ReadonlyArray<string>) =>
       Effect.promise(() => ended(run([...dockerfile.entryPoint, ...args])))
   }
@@ -222,7 +237,7 @@ describe("infra/gateway/Dockerfile", () => {
   it("runs as the user who may read what the CA hands over, and ends on SIGTERM", () => {
     assert.deepStrictEqual(dockerfile.named("USER"), ["node"])
     assert.deepStrictEqual(dockerfile.named("STOPSIGNAL"), ["SIGTERM"])
-    assert.deepStrictEqual(gatewayService({}).healthcheck.test, ["CMD", ...dockerfile.healthCheck])
+    assert.deepStrictEqual(composeServices({}).gateway.healthcheck.test, ["CMD", ...dockerfile.healthCheck])
   })
 
   it("has all that the bundle is made of in its context, and no packages of the host", () => {
@@ -303,13 +318,15 @@ federated("docker-compose.federated.yml, gateway", () => {
     "serves from read-only files, and is healthy exactly when it can do its work",
     () =>
       Effect.gen(function* () {
-        const { ca, image, mosaic, postgres, serve, valkey } = yield* makeService
+        const { ca, image, migrate, mosaic, postgres, serve, valkey } = yield* makeService
+        const migrated = yield* migrate
+        assert.strictEqual(migrated.code, 0, migrated.output)
+        assert.include(migrated.output, "The role mosaic_app may log in, with its new password")
         const gateway = yield* serve
         assert.deepStrictEqual(yield* gateway.health(), { code: 0, output: "" })
         const line = readFileSync(`/proc/${gateway.pid}/cmdline`, "utf8").split("\0").filter(Boolean)
         assert.deepStrictEqual(line.slice(1), [`${image}/opt/mosaic/bin/mosaic.mjs`, "gateway", "serve"])
         for (const args of [
-          ["db", "migrate"],
           ["db", "status", "--check"],
           ["gateway", "key", "create", "--name", "first", "--scope", "admin"]
         ]) {

@@ -33,8 +33,8 @@ interface Service {
   readonly depends_on?: Readonly<Record<string, { readonly condition: string }>>
   readonly read_only?: boolean
   readonly tmpfs?: ReadonlyArray<string>
-  readonly ports: ReadonlyArray<string>
-  readonly volumes: ReadonlyArray<string>
+  readonly ports?: ReadonlyArray<string>
+  readonly volumes?: ReadonlyArray<string>
   readonly secrets?: ReadonlyArray<string>
   readonly healthcheck: { readonly test: ReadonlyArray<string> }
 }
@@ -65,7 +65,7 @@ const serviceOf = (name: string, variables?: Readonly<Record<string, string>>): 
 /** The file of ours that stands at a path of the container. */
 const mounted = (service: Service, path: string): string => {
   const [source = ""] =
-    service.volumes.map((volume) => volume.split(":")).find(([, target]) => target === path) ?? []
+    (service.volumes ?? []).map((volume) => volume.split(":")).find(([, target]) => target === path) ?? []
   assert.isTrue(source.startsWith("./"), `${path} is not mounted`)
   return join(root, source)
 }
@@ -94,26 +94,27 @@ describe("docker-compose.federated.yml", () => {
     )
   })
 
-  it("starts four services in the profile, each restarted, limited, checked, and pinned to a version", () => {
+  it("starts its services in the profile, each restarted, limited, checked, and pinned to a version", () => {
     const { services } = compose()
     assert.sameMembers(Object.keys(services), [
       "postgres-federated",
       "valkey-federated",
       "step-ca",
+      "migrate",
       "gateway"
     ])
     for (const [name, service] of Object.entries(services)) {
       assert.deepStrictEqual(service.profiles, ["federated"], name)
-      assert.strictEqual(service.restart, "unless-stopped", name)
+      assert.strictEqual(service.restart, name === "migrate" ? "on-failure" : "unless-stopped", name)
       assert.match(service.mem_limit, /^\d+[mg]$/, name)
       assert.match(service.image, /:\d+\.\d+(?:\.\d+)?/, name)
-      assert.isAtLeast(service.healthcheck.test.length, 2, name)
+      if (name !== "migrate") assert.isAtLeast(service.healthcheck.test.length, 2, name)
     }
   })
 
   it("has the ports that the documents name, on loopback, and others where asked", () => {
     const ports = (variables?: Readonly<Record<string, string>>) =>
-      Object.values(compose(variables).services).flatMap((service) => service.ports)
+      Object.values(compose(variables).services).flatMap((service) => service.ports ?? [])
     assert.sameMembers(ports(), [
       "127.0.0.1:5433:5432",
       "127.0.0.1:6380:6379",
@@ -135,7 +136,7 @@ describe("docker-compose.federated.yml", () => {
   it("keeps every state in a named volume, and mounts nothing that is not there", () => {
     const { services, volumes } = compose()
     const sources = Object.values(services).flatMap((service) =>
-      service.volumes.map((volume) => volume.split(":")[0] ?? "")
+      (service.volumes ?? []).map((volume) => volume.split(":")[0] ?? "")
     )
     for (const source of sources) {
       if (source.startsWith("./")) statSync(join(root, source))
@@ -149,7 +150,7 @@ describe("docker-compose.federated.yml", () => {
 
   it("gives services their secrets as files, none of which must exist", () => {
     const { secrets } = compose()
-    const used = ["step-ca", "gateway"].flatMap((name) => {
+    const used = ["step-ca", "migrate", "gateway"].flatMap((name) => {
       const { environment = {}, secrets: own = [] } = serviceOf(name)
       for (const secret of own) assert.include(Object.values(environment), `/run/secrets/${secret}`, name)
       return own
@@ -165,7 +166,12 @@ describe("docker-compose.federated.yml", () => {
     const others = Object.keys(compose().services).filter((name) => name !== "gateway")
     assert.deepStrictEqual(
       gateway.depends_on,
-      Object.fromEntries(others.map((name) => [name, { condition: "service_healthy" }]))
+      Object.fromEntries(
+        others.map((name) => [
+          name,
+          { condition: name === "migrate" ? "service_completed_successfully" : "service_healthy" }
+        ])
+      )
     )
     assert.isTrue(gateway.read_only)
     assert.deepStrictEqual([gateway.tmpfs, gateway.volumes], [["/tmp"], ["step-ca-gateway:/gateway:ro"]])
