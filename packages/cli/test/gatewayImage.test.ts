@@ -138,7 +138,7 @@ const makeService = Effect.gen(function* () {
       .replace("postgres-federated:5432", `${postgres.host}:${postgres.port}`)
       .replace("valkey-federated:6379", `${valkey.host}:${valkey.port}`)
       .replace("https://step-ca:9000", ca.url)
-      .replace(/^\/tmp\//, `${scratch}/`)
+      .replace(/^\/(?:tmp|state)\//, `${scratch}/`)
       .replace(/^\/gateway\//, `${volume}/`)
       // None of them is given.
       .replace(/^\/run\/secrets\/.*/, "/dev/null")

@@ -83,15 +83,7 @@ const routes = Layer.mergeAll(
  */
 const protectedAudit = Effect.gen(function* () {
   const { tier } = yield* GatewayConfig
-  const { allowOwnerLogin } = yield* ServerConfig
-  if (tier !== "federated") return
-  yield* requireProtectedAudit().pipe(
-    Effect.catchTag("AuditUnprotected", (error) =>
-      allowOwnerLogin
-        ? Effect.logWarning("the server's login could change the audit record", { why: error.message })
-        : Effect.fail(error)
-    )
-  )
+  if (tier === "federated") yield* requireProtectedAudit()
 })
 
 const database = Layer.effectDiscard(protectedAudit).pipe(Layer.provideMerge(GatewayDatabase.layer))

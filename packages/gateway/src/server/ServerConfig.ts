@@ -29,8 +29,6 @@ export interface ServerSettings {
   readonly names: ReadonlyArray<string>
   /** Where metrics are open to whoever reaches it; loopback only. */
   readonly metricsListen: Option.Option<ListenAddress>
-  /** Lets a login in that could change the audit record, with a warning. */
-  readonly allowOwnerLogin: boolean
   readonly maxBodyBytes: number
   readonly requestTimeout: Duration.Duration
   readonly maxConcurrency: number
@@ -48,7 +46,6 @@ export const serverDefaults = {
   MOSAIC_LISTEN: "127.0.0.1:8443",
   MOSAIC_PLAIN_HTTP: "false",
   MOSAIC_GATEWAY_NAMES: "localhost,127.0.0.1",
-  MOSAIC_ALLOW_OWNER_LOGIN: "false",
   MOSAIC_MAX_BODY: "65536",
   MOSAIC_REQUEST_TIMEOUT: "30s",
   MOSAIC_MAX_CONCURRENCY: "256",
@@ -222,7 +219,6 @@ export class ServerConfig extends Context.Service<ServerConfig, ServerSettings>(
           publicUrl: yield* readPublicUrl,
           names: yield* readNames,
           metricsListen: yield* readMetricsListen,
-          allowOwnerLogin: yield* readFlag("MOSAIC_ALLOW_OWNER_LOGIN"),
           maxBodyBytes: yield* readCount("MOSAIC_MAX_BODY", 16 * 1024 * 1024),
           requestTimeout: yield* readDuration("MOSAIC_REQUEST_TIMEOUT"),
           maxConcurrency: yield* readCount("MOSAIC_MAX_CONCURRENCY", 1_000_000),
