@@ -244,7 +244,8 @@ layer(TestLayer, { timeout: "60 seconds", excludeTestServices: true })("AuditVer
           yield* sql`DELETE FROM federation_audit_chain WHERE height > ${height - 4}`
         })
       const found = yield* after(cut)
-      assert.deepInclude(found, { code: "AUDIT_TAIL_MISSING", remediation })
+      assert.strictEqual(found.code, "AUDIT_TAIL_MISSING")
+      assert.include(found.remediation, "keep the database as it is and find who could write to it")
       assert.match(
         found.message,
         new RegExp(

@@ -174,7 +174,10 @@ describe("docker-compose.federated.yml", () => {
       )
     )
     assert.isTrue(gateway.read_only)
-    assert.deepStrictEqual([gateway.tmpfs, gateway.volumes], [["/tmp"], ["step-ca-gateway:/gateway:ro", "gateway:/state"]])
+    assert.deepStrictEqual(
+      [gateway.tmpfs, gateway.volumes],
+      [["/tmp"], ["step-ca-gateway:/gateway:ro", "gateway:/state"]]
+    )
   })
 
   it.live("starts step-ca with the passwords that are given, and with generated ones where none is", () =>
