@@ -17,6 +17,7 @@ import { catalogue } from "../packages/domain/src/MosaicError.ts"
 import * as Peer from "../packages/domain/src/PeerErrors.ts"
 import * as PeerSide from "../packages/domain/src/PeerSideErrors.ts"
 import * as Request from "../packages/domain/src/RequestErrors.ts"
+import * as Rotation from "../packages/domain/src/RotationErrors.ts"
 import * as Server from "../packages/domain/src/ServerErrors.ts"
 import * as Storage from "../packages/domain/src/StorageErrors.ts"
 import * as Transport from "../packages/domain/src/TransportErrors.ts"
@@ -84,6 +85,11 @@ const sections: ReadonlyArray<readonly [string, string, object]> = [
   ],
   ["Certificates", "Certificates that are not handed out, and files that hold no good one.", Certificate],
   ["Storage", "The database of grants and certificates.", Storage],
+  [
+    "The rotation of a provisioner's key",
+    "What stops `mosaic federation provisioner rotate`. Certificates go on being issued, and the same command goes on from there.",
+    Rotation
+  ],
   ["The command", "What only `mosaic` can meet.", Command]
 ]
 

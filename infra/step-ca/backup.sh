@@ -69,7 +69,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 set --
-for part in config certs secrets gateway templates db; do
+for part in config certs secrets gateway templates rotation db; do
   if [ -d "$part" ]; then set -- "$@" "$part"; fi
 done
 find "$@" -type f ! -name '*.new' ! -path db/LOCK -exec sha256sum {} + >"$sums"

@@ -392,6 +392,9 @@ unlock() {
 
 # --- ca.json --------------------------------------------------------------------------
 
+# While a key is rotated, the new one has a provisioner of its own beside the old one
+# (docs/federation/rotation.md); a boot in the middle of it changes neither key.
+#
 # One program says what is wrong with a ca.json, what is to be done first, and which
 # leaves will change, the other writes it. An equal document is never written, however it is laid out.
 # shellcheck disable=SC2016 # a jq program: its variables are jq's
@@ -410,11 +413,10 @@ CONFIG_PROGRAM='
     };
   def with_key($given): if $given == [] then . else .key = $given[0] end;
 
-  def federation:
-    with_key($fedkey)
-    | with_template($steppath + "/templates/federation.tpl"; { mosaicOidArc: $arc })
-    | with_claims($min; $default; $max)
-    | del(.encryptedKey);
+  def grants:
+    with_template($steppath + "/templates/federation.tpl"; { mosaicOidArc: $arc })
+    | with_claims($min; $default; $max);
+  def federation: with_key($fedkey) | grants | del(.encryptedKey);
   def gateway:
     with_key($gwkey)
     | with_template($steppath + "/templates/gateway.tpl";
@@ -425,6 +427,7 @@ CONFIG_PROGRAM='
   def patched:
     .authority.provisioners |= map(
       if is_jwk($provisioner) then federation
+      elif is_jwk($provisioner_beside) then grants
       elif is_jwk($gateway_provisioner) then gateway
       else . end)
     | .dnsNames = reduce ($ca_names | items | .[]) as $name (.dnsNames // [];
@@ -464,7 +467,7 @@ PLAN_PROGRAM='
       (if count($gateway_provisioner) == 0 then "add gateway" else empty end),
       (if sealed($provisioner) > 0 then "unseal federation" else empty end),
       (if sealed($gateway_provisioner) > 0 then "unseal gateway" else empty end),
-      (.authority.provisioners[].name | select(. != $provisioner and . != $gateway_provisioner) | "other \(.)"),
+      (.authority.provisioners[].name | select(. != $provisioner and . != $provisioner_beside and . != $gateway_provisioner) | "other \(.)"),
       (patched as $new
         | if $new == $document then empty
           else
@@ -479,6 +482,7 @@ PLAN_PROGRAM='
 config_jq() {
   "$JQ_BIN" \
     --arg provisioner "$STEP_CA_PROVISIONER" \
+    --arg provisioner_beside "$STEP_CA_PROVISIONER-next" \
     --arg gateway_provisioner "$GATEWAY_PROVISIONER" \
     --arg steppath "$STEPPATH" \
     --arg address "${STEP_CA_ADDRESS:-}" \

@@ -46,7 +46,7 @@ if [ "$archive" != - ] && [ ! -f "$archive" ]; then die "$archive is not a file:
 
 mkdir -p -- "$STEPPATH"
 home=$(cd -- "$STEPPATH" && pwd -P)
-for part in config certs secrets gateway templates db; do
+for part in config certs secrets gateway templates rotation db; do
   if [ -e "$home/$part" ] && { [ ! -d "$home/$part" ] || [ -n "$(ls -A -- "$home/$part")" ]; }; then
     die "$home/$part is there already, and nothing is overwritten: set STEPPATH to an empty directory, or move the old CA away"
   fi
@@ -67,7 +67,7 @@ if [ ! -s "$stage/$sums" ]; then die "$archive $bad (it has no sums)"; fi
 rm -f -- "$stage/$sums"
 
 # ca.json and defaults.json name files by their whole path.
-before=$("$jq_bin" -r '.root | if type == "array" then .[0] else . end | rtrimstr("/certs/root_ca.crt")' <"$stage/config/ca.json")
+before=$("$jq_bin" -r '.root | if type == "array" then .[0] else . end | sub("/certs/[^/]+$"; "")' <"$stage/config/ca.json")
 for config in ca.json defaults.json; do
   if [ ! -s "$stage/config/$config" ]; then continue; fi
   # shellcheck disable=SC2016 # a jq program: its variables are jq's
@@ -78,7 +78,7 @@ for config in ca.json defaults.json; do
 done
 find "$stage" -type f -exec sync -- {} + 2>/dev/null || sync
 
-for part in certs secrets gateway templates db config; do
+for part in certs secrets gateway templates rotation db config; do
   if [ ! -d "$stage/$part" ]; then continue; fi
   if [ -d "$home/$part" ]; then rmdir -- "$home/$part"; fi
   mv -- "$stage/$part" "$home/$part"

@@ -12,6 +12,7 @@ import type { RedeemedAt } from "@mosaic-federation/gateway/operator/tokensHere"
 import type { ApiKeys } from "@mosaic-federation/gateway/server/ApiKeys"
 import type { AuditKey } from "@mosaic-federation/issuance/AuditKey"
 import type { AuditRepo } from "@mosaic-federation/issuance/AuditRepo"
+import type { RevocationComparison } from "@mosaic-federation/issuance/RevocationComparison"
 import { Effect, Fiber, Layer, Option } from "effect"
 import type { SqlClient } from "effect/sql/SqlClient"
 import { gatewaySettings } from "./ConfigFlag.ts"
@@ -176,5 +177,35 @@ export const useIssuing = Effect.fnUntraced(function* <A, E, R>(
   )
   return yield* Effect.gen(function* () {
     return yield* Effect.provide(Issuing.use(use), yield* sayWhenSlow(starting, Layer.build(layer)))
+  }).pipe(Effect.scoped)
+})
+
+/** On the database of the tier and at the CA. */
+export const useRevocationComparison = Effect.fnUntraced(function* <A, E, R>(
+  use: (comparison: RevocationComparison["Service"]) => Effect.Effect<A, E, R>
+) {
+  const [
+    [{ GatewayConfig }, database],
+    [{ GrantChanges }, { IssuanceConfig }, { PinnedHttpClient }, { RevocationComparison }, { StepCa }]
+  ] = yield* Effect.all([
+    loadGateway,
+    Effect.promise(() =>
+      Promise.all([
+        import("@mosaic-federation/issuance/GrantChanges"),
+        import("@mosaic-federation/issuance/IssuanceConfig"),
+        import("@mosaic-federation/issuance/PinnedHttpClient"),
+        import("@mosaic-federation/issuance/RevocationComparison"),
+        import("@mosaic-federation/issuance/StepCa")
+      ])
+    )
+  ])
+  const layer = RevocationComparison.layerNoDeps.pipe(
+    Layer.provide([StepCa.layer, PinnedHttpClient.layer, IssuanceConfig.layer, GrantChanges.layerNoDeps]),
+    Layer.provide(database.layer),
+    Layer.provide(GatewayConfig.layerOf(yield* gatewaySettings))
+  )
+  return yield* Effect.gen(function* () {
+    const services = yield* sayWhenSlow(starting, Layer.build(layer))
+    return yield* Effect.provide(RevocationComparison.use(use), services)
   }).pipe(Effect.scoped)
 })

@@ -167,8 +167,8 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("documents", (it) =>
         ["errors", where, ["errors"]],
         ["error", where, ["grant", "show", "0d6f6c8e-8f0b-4a6e-9d5c-3b2a1f0e9d8c"]]
       ]
-      // These do not end: GatewayServe.test.ts and Agent.test.ts read their documents.
-      const seen = new Set(["cert issue", "gateway serve", "agent"])
+      // Read where they are made: GatewayServe, Agent, ProvisionerRotate and Reconcile.test.ts.
+      const seen = new Set(["cert issue", "gateway serve", "agent", "provisioner rotate", "reconcile"])
       assert.deepStrictEqual(shapeOf(documentOf(issued.stdout)), shapeOf(documentsIn.get("cert issue")))
       const fresh = yield* station()
       writeFileSync(join(fresh.directory, "mosaic.config.json"), '{"tier": "local"}')

@@ -108,6 +108,23 @@ export class DoctorWarned extends ErrorClass<DoctorWarned>()("DoctorWarned", nam
   remediation: () => `do what the report says below each !, then look again: mosaic gateway doctor --strict`
 }) {}
 
+export class RecordsDiffer extends ErrorClass<RecordsDiffer>()(
+  "RecordsDiffer",
+  { undone: Schema.Int, forgotten: Schema.Int },
+  {
+    code: "RECORDS_DIFFER",
+    title: "The records and the CA do not know the same revocations",
+    explanation:
+      "Either was restored from a backup that is older than a revocation. A grant whose revocation the records have lost is active again.",
+    httpStatus: 500,
+    exitCode: ExitCode.storage,
+    retryable: false,
+    message: ({ forgotten, undone }) =>
+      `${undone} revocation(s) that the records have lost, ${forgotten} that the CA has lost`,
+    remediation: () => `suspend those grants and revoke again: mosaic federation reconcile --apply`
+  }
+) {}
+
 export class InternalError extends ErrorClass<InternalError>()(
   "InternalError",
   { defect: Schema.String },

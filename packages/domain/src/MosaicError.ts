@@ -10,6 +10,7 @@ import * as Grants from "./GrantErrors.ts"
 import * as Peer from "./PeerErrors.ts"
 import * as PeerSide from "./PeerSideErrors.ts"
 import * as Request from "./RequestErrors.ts"
+import * as Rotation from "./RotationErrors.ts"
 import * as Server from "./ServerErrors.ts"
 import * as Storage from "./StorageErrors.ts"
 import * as Transport from "./TransportErrors.ts"
@@ -69,6 +70,7 @@ export const MosaicError = Schema.Union([
   Storage.AuditTailMissing,
   Storage.AuditSignatureInvalid,
   Storage.AuditUnprotected,
+  ...Rotation.RotationError.members,
   Command.UsageInvalid,
   Command.InputUnreadable,
   Command.OutputExists,
@@ -76,6 +78,7 @@ export const MosaicError = Schema.Union([
   Command.CertificateNotFound,
   Command.DoctorFailed,
   Command.DoctorWarned,
+  Command.RecordsDiffer,
   Command.InternalError
 ])
 

@@ -161,11 +161,16 @@ export class IssuanceConfig extends Context.Service<IssuanceConfig, IssuanceSett
   static readonly layerNoDeps = Layer.effect(
     IssuanceConfig,
     Effect.gen(function* () {
+      const caUrl = yield* readCaUrl
+      const named = yield* settingOrDefault("STEP_CA_PROVISIONER")
+      const roots = yield* readRoots
+      const provisionerKey = yield* readProvisionerKey(yield* readKeySource)
       return IssuanceConfig.of({
-        caUrl: yield* readCaUrl,
-        provisioner: yield* settingOrDefault("STEP_CA_PROVISIONER"),
-        roots: yield* readRoots,
-        provisionerKey: yield* readProvisionerKey(yield* readKeySource),
+        caUrl,
+        // Name and key change together while a key is rotated, in one file.
+        provisioner: Option.getOrElse(provisionerKey.provisioner, () => named),
+        roots,
+        provisionerKey,
         oids: yield* readOids,
         lifetimes: yield* readLifetimes,
         connectTimeout: yield* readDuration("STEP_CA_CONNECT_TIMEOUT"),

@@ -20,6 +20,8 @@ export type SigningAlgorithm = "ES256" | "ES384" | "EdDSA" | "RS256" | "HS256"
 
 export interface ProvisionerKey {
   readonly kid: string
+  /** The provisioner's name, where the text is its whole entry. */
+  readonly provisioner: Option.Option<string>
   readonly algorithm: SigningAlgorithm
   readonly privateKey: Redacted.Redacted<KeyObject>
   /** Verifies what `privateKey` signs; redacted because for HS256 it is the same secret. */
@@ -67,12 +69,18 @@ const parseObject = (text: string, what: string): Result.Result<JsonObject, Prov
 
 type Encoded =
   | { readonly _tag: "Plain"; readonly jwk: JsonObject }
-  | { readonly _tag: "Encrypted"; readonly jwe: FlattenedJWE; readonly publicJwk: Option.Option<JsonObject> }
+  | {
+      readonly _tag: "Encrypted"
+      readonly jwe: FlattenedJWE
+      readonly publicJwk: Option.Option<JsonObject>
+      readonly provisioner: Option.Option<string>
+    }
 
 /** RFC 7516 §7.1: five parts, of which the second is the encrypted key. */
 const fromCompact = (
   text: string,
-  publicJwk: Option.Option<JsonObject>
+  publicJwk: Option.Option<JsonObject>,
+  provisioner: Option.Option<string>
 ): Result.Result<Encoded, ProvisionerKeyNotJwk> => {
   const parts = text.split(".")
   const [header = "", encryptedKey = "", iv = "", ciphertext = "", tag = ""] = parts
@@ -85,7 +93,8 @@ const fromCompact = (
   return Result.succeed({
     _tag: "Encrypted",
     jwe: { protected: header, encrypted_key: encryptedKey, iv, ciphertext, tag },
-    publicJwk
+    publicJwk,
+    provisioner
   })
 }
 
@@ -97,13 +106,15 @@ const text = (object: JsonObject, member: string): string | undefined => {
 /** A private JWK, a JWE in compact or JSON form, or a provisioner's entry of ca.json with `key` and `encryptedKey`. */
 const decodeForm = (input: string): Result.Result<Encoded, ProvisionerKeyNotJwk> => {
   const trimmed = input.trim().replace(/^"(.*)"$/s, "$1")
-  if (!trimmed.startsWith("{")) return fromCompact(trimmed, Option.none())
+  if (!trimmed.startsWith("{")) return fromCompact(trimmed, Option.none(), Option.none())
   return Result.flatMap(
     parseObject(trimmed, "the text"),
     (object): Result.Result<Encoded, ProvisionerKeyNotJwk> => {
       const encryptedKey = text(object, "encryptedKey")
       const key = object["key"]
-      if (encryptedKey !== undefined && isObject(key)) return fromCompact(encryptedKey, Option.some(key))
+      if (encryptedKey !== undefined && isObject(key)) {
+        return fromCompact(encryptedKey, Option.some(key), Option.fromNullishOr(text(object, "name")))
+      }
       const ciphertext = text(object, "ciphertext")
       if (ciphertext !== undefined) {
         const header = text(object, "protected")
@@ -116,7 +127,8 @@ const decodeForm = (input: string): Result.Result<Encoded, ProvisionerKeyNotJwk>
         return Result.succeed({
           _tag: "Encrypted",
           jwe: { protected: header, encrypted_key: encryptedKeyPart, iv, ciphertext, tag },
-          publicJwk: Option.none()
+          publicJwk: Option.none(),
+          provisioner: Option.none()
         })
       }
       return text(object, "kty") === undefined
@@ -285,6 +297,14 @@ const checkKid = Effect.fnUntraced(function* (
   return kid
 })
 
+/** The provisioner's name, where the text is its whole entry; nothing is opened. */
+export const statedProvisioner = ({ text: source }: ProvisionerKeySource): Option.Option<string> => {
+  const encoded = decodeForm(Redacted.value(source))
+  return Result.isSuccess(encoded) && encoded.success._tag === "Encrypted"
+    ? encoded.success.provisioner
+    : Option.none()
+}
+
 /** Reads, decrypts, checks and imports the key. The password is not used for a plain JWK. */
 export const readProvisionerKey = Effect.fn("ProvisionerKey.read")(function* (
   source: ProvisionerKeySource
@@ -309,6 +329,7 @@ export const readProvisionerKey = Effect.fn("ProvisionerKey.read")(function* (
   const kid = yield* checkKid(opened, publicJwk, source)
   return {
     kid,
+    provisioner: encoded._tag === "Encrypted" ? encoded.provisioner : Option.none(),
     algorithm,
     privateKey: Redacted.make(pair.privateKey, { label: "provisioner private key" }),
     publicKey: Redacted.make(pair.publicKey, { label: "provisioner public key" })

@@ -34,7 +34,7 @@ export interface OneTimeToken {
 }
 
 /** Seconds between `iat` and `exp`: longer than the program's longest wait for the CA, and no longer than needed. */
-const tokenLifetime = 300
+export const tokenLifetime = 300
 
 export class TokenSigner extends Context.Service<
   TokenSigner,

@@ -288,6 +288,19 @@ describe("IssuanceConfig, the provisioner key", () => {
     })
   )
 
+  it.live(
+    "takes the provisioner's name from its entry, where the key comes as one, and else from its setting",
+    () =>
+      Effect.gen(function* () {
+        const { environment, jwe, jwk } = yield* good
+        const named = { ...environment, STEP_CA_PROVISIONER: "mosaic-fed" }
+        const entry = { type: "JWK", name: "mosaic-fed-next", key: publicHalf(jwk), encryptedKey: jwe }
+        const inEntry = { ...named, STEP_CA_PROVISIONER_KEY_JSON: JSON.stringify(entry) }
+        assert.strictEqual((yield* settings(inEntry)).provisioner, "mosaic-fed-next")
+        assert.strictEqual((yield* settings(named)).provisioner, "mosaic-fed")
+      })
+  )
+
   it.live("tells each way in which key and password can be wrong by an error of its own", () =>
     Effect.gen(function* () {
       const { environment, jwk, secrets } = yield* good

@@ -10,7 +10,8 @@ import { fileURLToPath } from "node:url"
 import { parseEnv } from "node:util"
 import { assert } from "@effect/vitest"
 import { debianRoot } from "@mosaic-federation/testing/DebianRoot"
-import { FederatedParts, type FederatedPartsShape } from "@mosaic-federation/testing/FederatedParts"
+import { FederatedParts } from "@mosaic-federation/testing/FederatedParts"
+import type { NativePostgres, NativeValkey } from "@mosaic-federation/testing/FederatedServer"
 import { StepCaProcess, type StepCaShape } from "@mosaic-federation/testing/StepCaProcess"
 import { stepTools } from "@mosaic-federation/testing/StepTools"
 import { Effect, Exit, Redacted, Scope } from "effect"
@@ -23,6 +24,7 @@ const infra = join(root, "infra", "step-ca")
 const inImage = "/opt/mosaic-federation/"
 
 interface Service {
+  readonly volumes: ReadonlyArray<string>
   readonly profiles: ReadonlyArray<string>
   /** Null where its variable has no value, which there is an empty one. */
   readonly environment: Readonly<Record<string, string | null>>
@@ -72,15 +74,20 @@ socket.on("data", (data) => (answer += data)).on("end", () => {
 `
 
 /** The options of `up`, `run` and `exec` that mean nothing without containers, or what they mean anyway. */
-const withoutMeaning = new Set(["-d", "-T", "--wait", "--rm", "--no-deps"])
+const withoutMeaning = new Set(["-d", "-T", "--wait", "--rm", "--no-deps", "--build", "--ignore-buildable"])
 
 interface ComposeStack {
   /** Empty volumes: another host. What ran before has ended. */
   readonly anew: Effect.Effect<void>
   /** The ports of the host, as the variables of the compose file have them. */
   readonly ports: () => Readonly<Record<string, string>>
-  readonly parts: () => FederatedPartsShape
+  readonly parts: () => PartsNow
   readonly ca: () => StepCaShape
+}
+
+interface PartsNow {
+  readonly postgres: NativePostgres
+  readonly valkey: NativeValkey
 }
 
 /** Volumes and what runs on them. */
@@ -88,7 +95,7 @@ interface World {
   readonly scope: Scope.Closeable
   readonly stepPath: string
   readonly secrets: string
-  parts: FederatedPartsShape | undefined
+  parts: PartsNow | undefined
   ca: StepCaShape | undefined
 }
 
@@ -134,7 +141,9 @@ export const composeStack = Effect.fnUntraced(function* (bin: string, home: stri
       )
       return yield* Effect.orDie(world.ca.start)
     }
-    world.parts ??= yield* FederatedParts.make({
+    // What the gateway's image starts is tried with infra/gateway; here the command stands beside it.
+    if (name === "gateway") return
+    world.parts ??= yield* FederatedParts.native({
       passwords: {
         postgres: Redacted.make(env["PG_FEDERATED_PASSWORD"] ?? "mosaic"),
         valkey: Redacted.make(env["VALKEY_FEDERATED_PASSWORD"] ?? "")
@@ -166,6 +175,30 @@ export const composeStack = Effect.fnUntraced(function* (bin: string, home: stri
       }
     }
   }
+
+  /** A script of ours by the path at which the service has it, in the place of a shell that reads it there. */
+  const inValkey = (service: Service, words: ReadonlyArray<string>): Native => {
+    const { password, port } = partsNow().valkey
+    const [shell, path = ""] = words
+    const [source = ""] =
+      service.volumes.map((volume) => volume.split(":")).find(([, target]) => target === path) ?? []
+    assert.deepStrictEqual([shell, source.startsWith("./")], ["sh", true], `${path} is not mounted`)
+    return {
+      file: "/usr/sbin/chroot",
+      args: ["--userspec=valkey:valkey", debian, "sh", "-c", readFileSync(join(root, source), "utf8")],
+      env: {
+        PATH: "/usr/bin:/bin",
+        VALKEY_PORT: String(port),
+        VALKEY_PASSWORD: Redacted.value(password)
+      }
+    }
+  }
+
+  const inCa = ([file = "", ...args]: ReadonlyArray<string>): Native => ({
+    file: file === "step" ? tools.step.path : file,
+    args: args.map((word) => word.replace(/^\/home\/step\//, `${world.stepPath}/`)),
+    env: { PATH: process.env["PATH"] ?? "", HOME: home }
+  })
 
   const beside = (service: Service, entryPoint: string, args: ReadonlyArray<string>): Native => {
     assert.isTrue(entryPoint.startsWith(inImage), entryPoint)
@@ -242,10 +275,12 @@ export const composeStack = Effect.fnUntraced(function* (bin: string, home: stri
       }
       case "exec": {
         const [name = "", ...command] = words
-        assert.strictEqual(name, "postgres-federated")
-        find(name)
-        return inPostgres(command)
+        const service = find(name)
+        if (name === "step-ca") return inCa(command)
+        return name === "valkey-federated" ? inValkey(service, command) : inPostgres(command)
       }
+      case "pull":
+        return undefined
       case "run": {
         const [name = "", ...args] = words
         assert.strictEqual(name, "step-ca")

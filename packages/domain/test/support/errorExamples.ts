@@ -15,6 +15,7 @@ import type { MosaicError } from "../../src/MosaicError.ts"
 import * as Peer from "../../src/PeerErrors.ts"
 import * as PeerSide from "../../src/PeerSideErrors.ts"
 import * as Request from "../../src/RequestErrors.ts"
+import * as Rotation from "../../src/RotationErrors.ts"
 import * as Server from "../../src/ServerErrors.ts"
 import * as Storage from "../../src/StorageErrors.ts"
 import * as Transport from "../../src/TransportErrors.ts"
@@ -311,6 +312,20 @@ export const errorExamples: ReadonlyArray<MosaicError> = [
     problem: "the signature does not fit what it signs"
   }),
   new Storage.AuditUnprotected({ login: "mosaic", problem: "is a superuser" }),
+  new Rotation.CaConfigUnusable({
+    path: "/srv/ca/config/ca.json",
+    problem: "has no JWK provisioner mosaic-fed"
+  }),
+  new Rotation.RotationStateUnusable({
+    directory: "/srv/ca/rotation",
+    problem: "state.json is of the provisioner another-fed"
+  }),
+  new Rotation.RotationUnderWay({ directory: "/srv/ca/rotation", pid: 4711 }),
+  new Rotation.RotationReloadFailed({
+    who: "step-ca",
+    phase: "begun",
+    reason: "30 s after its reload it does not show mosaic-fed-next"
+  }),
   new Command.UsageInvalid({
     problem: "--csr and --key-out are both given",
     help: "mosaic federation cert issue --help"
@@ -325,5 +340,6 @@ export const errorExamples: ReadonlyArray<MosaicError> = [
   new Command.CertificateNotFound({ serial }),
   new Command.DoctorFailed({ checks: ["postgres", "clock"] }),
   new Command.DoctorWarned({ checks: ["root key"] }),
+  new Command.RecordsDiffer({ undone: 2, forgotten: 1 }),
   new Command.InternalError({ defect: "a value was neither of two that it can be" })
 ]

@@ -28,14 +28,15 @@ import {
   type ProvisionerKey,
   type ProvisionerKeyError,
   type ProvisionerKeySource,
-  readProvisionerKey
+  readProvisionerKey,
+  statedProvisioner
 } from "@mosaic-federation/issuance/ProvisionerKey"
 import { listProvisioners, type Provisioner } from "@mosaic-federation/issuance/Provisioners"
 import { requiredSetting, type SettingError } from "@mosaic-federation/issuance/Setting"
 import { readOids, readRootFile } from "@mosaic-federation/issuance/TrustConfig"
 import type { Certificate } from "@mosaic-federation/x509/Certificate"
 import type { GrantOids } from "@mosaic-federation/x509/Oid"
-import { Context, Duration, Effect, Layer, References, Result, Scope } from "effect"
+import { Context, Duration, Effect, Layer, References, Result, Scope, Option } from "effect"
 import type * as Redis from "effect/persistence/Redis"
 import type { SqlClient } from "effect/sql/SqlClient"
 import { GatewayConfig, type GatewaySettings } from "../GatewayConfig.ts"
@@ -122,7 +123,10 @@ export const readCaSettings = Effect.gen(function* () {
   const errors = every.flatMap((one) => (Result.isFailure(one) ? [one.failure] : []))
   return Result.isFailure(all) || errors.length > 0
     ? Result.fail([...new Map(errors.map((error) => [error.message, error])).values()])
-    : Result.succeed(all.success)
+    : Result.succeed({
+        ...all.success,
+        provisioner: Option.getOrElse(statedProvisioner(all.success.keySource), () => all.success.provisioner)
+      })
 })
 
 const make = Effect.fnUntraced(function* ({ deep, patience }: SubjectOptions) {
