@@ -193,8 +193,8 @@ export const errorExamples: ReadonlyArray<MosaicError> = [
   new Server.ServerDraining({ retryAfterSeconds: 5 }),
   new Server.IdempotencyKeyReused({ idempotencyKey: "2f6f1b7e-order-4711" }),
   new Server.ListenFailed({ address: "127.0.0.1:8443", reason: "EADDRINUSE" }),
-  new Server.ProxyBypassed({ address: "203.0.113.9" }),
   new Server.ValkeyUnavailable({ host: "valkey-federated", port: 6379, reason: "no answer within 1s" }),
+  new Server.ProxyBypassed({ address: "203.0.113.9" }),
   new Server.ServerCertificateRefused({
     problem: "the CA answered 400: claim sans holds a name that is not one of MOSAIC_GATEWAY_NAMES",
     provisioner: "mosaic-gateway",
