@@ -1,4 +1,3 @@
-import { IdentityDocument } from "@mosaic-federation/domain/api/IdentityApi"
 import { timeLeft, utc } from "@mosaic-federation/x509/CertificateReport"
 import { DateTime, Effect, Schema } from "effect"
 import * as Command from "effect/cli/Command"
@@ -16,25 +15,24 @@ const flags = {
 
 const load = Effect.promise(() =>
   Promise.all([
+    import("@mosaic-federation/domain/api/IdentityApi"),
     import("@mosaic-federation/gateway/client/PeerDirectory"),
     import("@mosaic-federation/gateway/client/PeerQuestion"),
     import("@mosaic-federation/gateway/client/RenewalAgent")
   ])
 )
 
-const encode = Schema.encodeSync(Schema.toCodecJson(IdentityDocument))
-
 export const whoami = Command.make(
   "whoami",
   flags,
   Effect.fn("whoami")(function* ({ dir }) {
-    const [{ viewDirectory }, PeerQuestion, { requireKey }] = yield* load
+    const [{ IdentityDocument }, { viewDirectory }, PeerQuestion, { requireKey }] = yield* load
     const peer = yield* requireKey(yield* viewDirectory(dir))
     const identity = yield* PeerQuestion.whoami(peer)
     const { certificate, grantId, scopes, subjectUserId } = identity
     const notAfter = DateTime.toDateUtc(certificate.notAfter)
     yield* print({
-      document: encode(identity),
+      document: Schema.encodeSync(Schema.toCodecJson(IdentityDocument))(identity),
       lines: [
         `${peer.held.url.origin} knows this peer as ${identity.peer}`,
         `  grant        ${grantId}, until ${utc(DateTime.toDateUtc(identity.grantExpiresAt))}`,
