@@ -4,14 +4,13 @@
  */
 import type { MosaicError } from "@mosaic-federation/domain/MosaicError"
 import type { GatewaySettings } from "@mosaic-federation/gateway/GatewayConfig"
+import type { AuditOperations } from "@mosaic-federation/gateway/operator/AuditOperations"
 import type { CertificateOperations } from "@mosaic-federation/gateway/operator/CertificateOperations"
 import type { GrantOperations } from "@mosaic-federation/gateway/operator/GrantOperations"
 import type { Issuing } from "@mosaic-federation/gateway/operator/Issuing"
 import type { TokenOperations } from "@mosaic-federation/gateway/operator/TokenOperations"
 import type { RedeemedAt } from "@mosaic-federation/gateway/operator/tokensHere"
 import type { ApiKeys } from "@mosaic-federation/gateway/server/ApiKeys"
-import type { AuditKey } from "@mosaic-federation/issuance/AuditKey"
-import type { AuditRepo } from "@mosaic-federation/issuance/AuditRepo"
 import type { RevocationComparison } from "@mosaic-federation/issuance/RevocationComparison"
 import { Effect, Fiber, Layer, Option } from "effect"
 import type { SqlClient } from "effect/sql/SqlClient"
@@ -71,22 +70,33 @@ export const useApiKeys = Effect.fnUntraced(function* <A, E, R>(
   }).pipe(Effect.scoped)
 })
 
-/** The audit record of the tier's database, and the key that signs it. */
+/** The audit record of the gateway that the command names, else of the database of the tier. */
 export const useAudit = Effect.fnUntraced(function* <A, E, R>(
-  use: Effect.Effect<A, E, R | AuditRepo | AuditKey>,
-  settings?: GatewaySettings
+  use: (audit: AuditOperations["Service"]) => Effect.Effect<A, E, R>
 ) {
+  const target = yield* gatewayTarget
+  const { AuditOperations } = yield* Effect.promise(
+    () => import("@mosaic-federation/gateway/operator/AuditOperations")
+  )
+  if (Option.isSome(target)) {
+    const [{ GatewayClient }] = yield* loadOperations
+    const layer = Layer.provide(AuditOperations.layerOverApi, GatewayClient.layer(target.value))
+    return yield* Effect.provide(AuditOperations.use(use), layer)
+  }
   const [[{ GatewayConfig }, database], { AuditKey }, { AuditRepo }] = yield* Effect.all([
     loadGateway,
     Effect.promise(() => import("@mosaic-federation/issuance/AuditKey")),
     Effect.promise(() => import("@mosaic-federation/issuance/AuditRepo"))
   ])
-  const layer = Layer.merge(AuditRepo.layerNoDeps, AuditKey.layer).pipe(
+  const settings = yield* gatewaySettings
+  const layer = AuditOperations.layerHere(settings.tier === "local").pipe(
+    Layer.provide([AuditRepo.layerNoDeps, AuditKey.layer]),
     Layer.provide(database.layer),
-    Layer.provide(GatewayConfig.layerOf(yield* given(settings)))
+    Layer.provide(GatewayConfig.layerOf(settings))
   )
   return yield* Effect.gen(function* () {
-    return yield* Effect.provide(use, yield* sayWhenSlow(starting, Layer.build(layer)))
+    const services = yield* sayWhenSlow(starting, Layer.build(layer))
+    return yield* Effect.provide(AuditOperations.use(use), services)
   }).pipe(Effect.scoped)
 })
 

@@ -1,6 +1,6 @@
 /** `mosaic audit` from the command line, and the gateway's part in it: it seals, signs, and is not let in where it could do more. */
 import { randomBytes, randomUUID } from "node:crypto"
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { assert, layer } from "@effect/vitest"
@@ -170,6 +170,108 @@ layer(TestLayer, { timeout: "120 seconds", excludeTestServices: true })("mosaic 
       )
       assert.match(broken.error?.message ?? "", /^at height 2: record 2 does not match its hash/)
       assert.isFalse(readFileSync(join(where.directory, "head.json"), "utf8").includes(password))
+    })
+  )
+
+  it.effect("is the same over the API, where the record is downloaded and proved anew", () =>
+    Effect.gen(function* () {
+      const { plain, rootPath, where } = yield* federated
+      const environment = { ...where.environment, MOSAIC_ALLOW_OWNER_LOGIN: "true" }
+      const server: Station = { ...where, environment }
+      const { key } = yield* makeKey(server, "read")
+      const grant = yield* createGrant(server)
+      const gateway = yield* startGateway(server)
+      const settings = { MOSAIC_GATEWAY_URL: gateway.url, MOSAIC_GATEWAY_ROOT: rootPath, MOSAIC_API_KEY: key }
+      const operator = yield* station(settings)
+      const query = (text: string) =>
+        SqlClient.use((sql) => sql.unsafe(text)).pipe(Effect.provide(plain), Effect.orDie)
+      // More than one page.
+      yield* query(`INSERT INTO federation_audit (at, action, outcome, requester, request_id)
+        SELECT date_trunc('milliseconds', now()), 'grant.suspend', 'done', 'cli:many', 'request ' || n FROM generate_series(1, 300) n`)
+      const { height, stdout: head } = yield* Effect.gen(function* () {
+        const found = yield* sealed(server)
+        return { height: found.height, stdout: JSON.stringify(found) }
+      })
+      assert.strictEqual(height, 302)
+      for (const { directory } of [server, operator]) {
+        writeFileSync(join(directory, "head.json"), head)
+        writeFileSync(join(directory, "forged.json"), head.replaceAll('"height":302', '"height":303'))
+      }
+      /** What both say, which is one thing but for when it was signed and how many heads there were by then. */
+      const both = Effect.fnUntraced(function* (line: string) {
+        const args = ["audit", ...line.split(" ")]
+        const [here, there] = (yield* Effect.all([mosaic(server, args), mosaic(operator, args)])).map(
+          ({ code, stderr, stdout }) => ({
+            code,
+            stderr,
+            stdout: stdout
+              .replace(
+                /"head":\{"height":(\d+),"hash":"(\w+)","at":"[^"]+"/,
+                '"head":{"height":$1,"hash":"$2"'
+              )
+              .replace(/"signature":"[^"]+"/, '"signature":""')
+              .replace(/"held":\d+/, '"held":0')
+              .replace(/against \d+ signed/, "")
+          })
+        )
+        assert.deepStrictEqual(there, here, line)
+        assert(there !== undefined)
+        assert.notInclude(there.stdout, key)
+        return there
+      })
+      const refused = Effect.fnUntraced(function* (line: string) {
+        const { code, stdout } = yield* both(`${line} --json`)
+        const { error } = documentOf<ErrorDocument>(stdout)
+        return [code, error.code, error.message]
+      })
+      const tail = yield* both(`tail --grant ${grant} --json`)
+      assert.deepStrictEqual(actions(tail.stdout), ["grant.create"])
+      assert.lengthOf(actions((yield* both("tail --limit 270 --json")).stdout), 270)
+      yield* both("tail --limit 3")
+      assert.match((yield* both(`tail --grant ${randomUUID()}`)).stdout, /^Nothing is on the audit record/)
+      assert.lengthOf((yield* both("export")).stdout.trim().split("\n"), 302)
+      assert.include((yield* both("export --after 300 --json")).stdout, '"next":302')
+      assert.match((yield* both("verify")).stdout, /^The audit record is intact: 302 entries/)
+      const verified = documentOf<Verified>((yield* both("verify --head head.json --json")).stdout)
+      assert.deepInclude(verified, { height: 302, checked: 302, unsealed: 0 })
+      assert.isFalse(existsSync(operator.environment["MOSAIC_HOME"] ?? ""), "no key and no database was made")
+
+      const forged = "the head that was given: the signature does not fit what it signs"
+      assert.deepStrictEqual(yield* refused("verify --head forged.json"), [
+        7,
+        "AUDIT_SIGNATURE_INVALID",
+        forged
+      ])
+      const strange = yield* mosaic(operator, ["audit", "verify", "--json"], {
+        MOSAIC_AUDIT_TRUST: "0".repeat(64)
+      })
+      assert.strictEqual(strange.code, 7)
+      assert.match(
+        documentOf<ErrorDocument>(strange.stdout).error.message,
+        /^the head that the gateway signs: it is signed by the key [0-9a-f]{64}, which is not trusted here$/
+      )
+      const changed = "at height 260: record 260 does not match its hash: it was changed, inserted or moved"
+      for (const [change, back] of [
+        ["requester = 'cli:nobody'", "requester = 'cli:many'"],
+        ["at = at + interval '1 microsecond'", "at = at - interval '1 microsecond'"]
+      ]) {
+        yield* query(`UPDATE federation_audit SET ${change} WHERE id = 260`)
+        assert.deepStrictEqual(yield* refused("verify"), [7, "AUDIT_CHAIN_BROKEN", changed])
+        yield* query(`UPDATE federation_audit SET ${back} WHERE id = 260`)
+      }
+      yield* query("DELETE FROM federation_audit_chain WHERE height > 290")
+      yield* query("DELETE FROM federation_audit WHERE id > 290")
+      const { error } = documentOf<ErrorDocument>((yield* both("verify --head head.json --json")).stdout)
+      const { code: name, exitCode: code, message, remediation: remedy } = error
+      assert.deepStrictEqual([code, name, remedy], [
+        7,
+        "AUDIT_TAIL_MISSING",
+        "keep the database as it is and find who could write to it; mosaic audit export shows what it says now, a backup what it said: docs/federation/audit.md"
+      ])
+      assert.match(message, /^the chain ends at height 290, and a head signed at .* has height 302$/)
+      yield* query("DELETE FROM federation_audit WHERE id = 260")
+      const removed = "at height 260: record 260 was removed; 2 breaks in all"
+      assert.deepStrictEqual(yield* refused("verify"), [7, "AUDIT_CHAIN_BROKEN", removed])
     })
   )
 })

@@ -100,7 +100,8 @@ const ownKey = Effect.gen(function* () {
   return yield* Effect.fromResult(readKey(Redacted.make(text), path))
 })
 
-const readTrusted = Effect.gen(function* () {
+/** The ids of keys that `MOSAIC_AUDIT_TRUST` names. */
+export const readTrusted = Effect.gen(function* () {
   const variable = "MOSAIC_AUDIT_TRUST"
   const text = Option.getOrElse(yield* optionalSetting(variable), () => "")
   const ids = text.split(",").flatMap((id) => (id.trim() === "" ? [] : [id.trim().toLowerCase()]))
@@ -128,18 +129,40 @@ const signatureFits = (kind: SignedKind, point: SignedPoint): boolean =>
     () => false
   )
 
+/** Whose signatures are believed. */
+export interface AuditTrust {
+  readonly isTrusted: (point: SignedPoint) => boolean
+  /** Fails unless a trusted key has signed the point. */
+  readonly check: (
+    kind: SignedKind,
+    point: SignedPoint,
+    what: string
+  ) => Effect.Effect<void, AuditSignatureInvalid>
+}
+
+/** Of keys by their ids. */
+export const trustIn = (ids: ReadonlyArray<string>): AuditTrust => {
+  const isTrusted = (point: SignedPoint) => ids.includes(keyIdOf(point.publicKey))
+  return {
+    isTrusted,
+    check: Effect.fnUntraced(function* (kind, point, what) {
+      if (!signatureFits(kind, point)) {
+        const problem = "the signature does not fit what it signs"
+        return yield* new AuditSignatureInvalid({ what, problem })
+      }
+      if (!isTrusted(point)) {
+        const problem = `it is signed by the key ${keyIdOf(point.publicKey)}, which is not trusted here`
+        return yield* new AuditSignatureInvalid({ what, problem })
+      }
+    })
+  }
+}
+
 export class AuditKey extends Context.Service<
   AuditKey,
-  {
+  AuditTrust & {
     readonly publicKey: string
     readonly sign: (kind: SignedKind, point: ChainPoint, at: string) => SignedPoint
-    readonly isTrusted: (point: SignedPoint) => boolean
-    /** Fails unless a trusted key has signed the point. */
-    readonly check: (
-      kind: SignedKind,
-      point: SignedPoint,
-      what: string
-    ) => Effect.Effect<void, AuditSignatureInvalid>
   }
 >()("@mosaic-federation/issuance/AuditKey") {
   /** `MOSAIC_AUDIT_KEY`, else `audit.key` under `MOSAIC_HOME`, which is made where it is missing. */
@@ -148,26 +171,14 @@ export class AuditKey extends Context.Service<
     Effect.gen(function* (): Effect.fn.Return<AuditKey["Service"], SettingError, FileSystem.FileSystem> {
       const key = yield* ownKey
       const publicKey = createPublicKey(key).export({ format: "der", type: "spki" }).toString("base64url")
-      const trusted = new Set([keyIdOf(publicKey), ...(yield* readTrusted)])
-      const isTrusted = (point: SignedPoint) => trusted.has(keyIdOf(point.publicKey))
       return AuditKey.of({
+        ...trustIn([keyIdOf(publicKey), ...(yield* readTrusted)]),
         publicKey,
         sign: (kind, point, at) => {
           const { hash, height } = point
           const signature = signWith(null, signedText(kind, { height, hash, at }), key).toString("base64url")
           return { height, hash, at, publicKey, signature }
-        },
-        isTrusted,
-        check: Effect.fnUntraced(function* (kind, point, what) {
-          if (!signatureFits(kind, point)) {
-            const problem = "the signature does not fit what it signs"
-            return yield* new AuditSignatureInvalid({ what, problem })
-          }
-          if (!isTrusted(point)) {
-            const problem = `it is signed by the key ${keyIdOf(point.publicKey)}, which is not trusted here`
-            return yield* new AuditSignatureInvalid({ what, problem })
-          }
-        })
+        }
       })
     })
   ).pipe(Layer.provide(NodeFileSystem.layer))

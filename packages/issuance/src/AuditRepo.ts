@@ -51,6 +51,15 @@ export interface AuditState {
   readonly unsealed: number
 }
 
+export interface EntryFilter {
+  /** Only entries above this height. */
+  readonly after?: number
+  /** Only entries below this height. */
+  readonly before?: number
+  readonly grantId?: GrantId
+  readonly limit: number
+}
+
 const Count = Schema.NumberFromString
 
 /** A time with more than milliseconds was changed by hand, and keeps what shows it. */
@@ -147,18 +156,12 @@ export class AuditRepo extends Context.Service<
     /** Seals one batch of what is committed, unless another process is at it. */
     readonly seal: Effect.Effect<Sealed, StorageError>
     readonly state: Effect.Effect<AuditState, StorageError>
-    /** Entries above a height, the lowest first. */
-    readonly entries: (filter: {
-      readonly after: number
-      readonly limit: number
-    }) => Effect.Effect<ReadonlyArray<AuditEntry>, StorageError>
+    /** The oldest entries, the oldest first. */
+    readonly entries: (filter: EntryFilter) => Effect.Effect<ReadonlyArray<AuditEntry>, StorageError>
     /** The newest entries, the newest last. */
-    readonly tail: (filter: {
-      readonly grantId?: GrantId
-      readonly limit: number
-    }) => Effect.Effect<ReadonlyArray<AuditEntry>, StorageError>
-    /** The chain above a height as it stands, whatever it proves. */
-    readonly links: (after: number) => Effect.Effect<ReadonlyArray<ChainLink>, StorageError>
+    readonly tail: (filter: EntryFilter) => Effect.Effect<ReadonlyArray<AuditEntry>, StorageError>
+    /** The chain above a height as it stands, whatever it proves; at most 1000 links. */
+    readonly links: (after: number, limit?: number) => Effect.Effect<ReadonlyArray<ChainLink>, StorageError>
     /** Where the chain begins, where entries were pruned. */
     readonly checkpoint: Effect.Effect<SignedPoint | null, StorageError>
     /** The newest signed heads, at most 1000. */
@@ -283,45 +286,40 @@ export class AuditRepo extends Context.Service<
         return { head, unsealed: row?.unsealed ?? 0 }
       }).pipe(Effect.withSpan("AuditRepo.state"))
 
-      const entries = Effect.fn("AuditRepo.entries")(function* (filter: {
-        readonly after: number
-        readonly limit: number
-      }) {
+      const select = Effect.fnUntraced(function* (order: "ASC" | "DESC", filter: EntryFilter) {
+        const { after, before, grantId, limit } = filter
         const rows = yield* rowsOf(
           "read the audit record",
           EntryRow,
           sql`
             SELECT ${columns}, c.height::text AS height, c.hash
             FROM federation_audit_chain c JOIN federation_audit a ON a.id = c.record_id
-            WHERE c.height > ${filter.after} ORDER BY c.height LIMIT ${filter.limit}`
+            WHERE ${sql.and([
+              ...(after === undefined ? [] : [sql`c.height > ${after}`]),
+              ...(before === undefined ? [] : [sql`c.height < ${before}`]),
+              ...(grantId === undefined ? [] : [sql`a.grant_id = ${grantId}`])
+            ])}
+            ORDER BY c.height ${sql.literal(order)} LIMIT ${limit}`
         )
         return rows.map(toEntry)
       })
 
-      const tail = Effect.fn("AuditRepo.tail")(function* (filter: {
-        readonly grantId?: GrantId
-        readonly limit: number
-      }) {
-        const rows = yield* rowsOf(
-          "read the audit record",
-          EntryRow,
-          sql`
-            SELECT ${columns}, c.height::text AS height, c.hash
-            FROM federation_audit_chain c JOIN federation_audit a ON a.id = c.record_id
-            WHERE ${filter.grantId === undefined ? sql`true` : sql`a.grant_id = ${filter.grantId}`}
-            ORDER BY c.height DESC LIMIT ${filter.limit}`
-        )
-        return rows.map(toEntry).toReversed()
+      const entries = Effect.fn("AuditRepo.entries")(function* (filter: EntryFilter) {
+        return yield* select("ASC", filter)
       })
 
-      const links = Effect.fn("AuditRepo.links")(function* (after: number) {
+      const tail = Effect.fn("AuditRepo.tail")(function* (filter: EntryFilter) {
+        return (yield* select("DESC", filter)).toReversed()
+      })
+
+      const links = Effect.fn("AuditRepo.links")(function* (after: number, limit = page) {
         const rows = yield* rowsOf(
           "read the audit chain",
           LinkRow,
           sql`
             SELECT ${columns}, c.height::text AS height, c.hash, c.record_id::text AS record_id
             FROM federation_audit_chain c LEFT JOIN federation_audit a ON a.id = c.record_id
-            WHERE c.height > ${after} ORDER BY c.height LIMIT ${page}`
+            WHERE c.height > ${after} ORDER BY c.height LIMIT ${limit}`
         )
         return rows.map(toLink)
       })

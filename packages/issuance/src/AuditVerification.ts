@@ -9,17 +9,29 @@ import {
   type StorageError
 } from "@mosaic-federation/domain/StorageErrors"
 import { Effect } from "effect"
-import { breakBetween, type ChainBreak, type ChainPoint, genesis } from "./AuditChain.ts"
-import { AuditKey, type SignedPoint } from "./AuditKey.ts"
+import { breakBetween, type ChainBreak, type ChainLink, type ChainPoint, genesis } from "./AuditChain.ts"
+import { AuditKey, type AuditTrust, type SignedPoint } from "./AuditKey.ts"
 import { AuditRepo } from "./AuditRepo.ts"
 
-export type AuditVerificationError =
-  | AuditChainBroken
-  | AuditTailMissing
-  | AuditSignatureInvalid
-  | StorageError
+export type AuditVerificationError = AuditChainBroken | AuditTailMissing | AuditSignatureInvalid
 
-export interface Verified {
+/** Where a chain is read, whatever it proves. */
+export interface ChainSource<E> {
+  readonly checkpoint: Effect.Effect<SignedPoint | null, E>
+  /** Signed heads on record. */
+  readonly heads: Effect.Effect<ReadonlyArray<SignedPoint>, E>
+  /** The chain above a height, page by page; nothing is its end. */
+  readonly links: (after: number) => Effect.Effect<ReadonlyArray<ChainLink>, E>
+}
+
+export interface HeldAgainst {
+  /** A head that was kept elsewhere, and has to be good. */
+  readonly kept: SignedPoint | null
+  /** What the source itself has signed as the end of its chain. */
+  readonly own?: SignedPoint
+}
+
+export interface VerifiedChain {
   /** The end of the chain. */
   readonly end: ChainPoint
   /** How many entries were walked. */
@@ -30,6 +42,9 @@ export interface Verified {
   readonly heads: number
   /** Heads on record whose key is not trusted here: they prove nothing and are passed over. */
   readonly headsOfOtherKeys: number
+}
+
+export interface Verified extends VerifiedChain {
   readonly unsealed: number
 }
 
@@ -39,24 +54,25 @@ const differs = ({ at, hash, height }: SignedPoint, found: string): ChainBreak =
   problem: `a head signed at ${at} has hash ${hash}, the chain has ${found}: it was rewritten up to here`
 })
 
-/** `head` is one that was kept elsewhere, and has to be good. */
-export const verifyAudit = Effect.fn("AuditVerification.verifyAudit")(function* (
-  head: SignedPoint | null
-): Effect.fn.Return<Verified, AuditVerificationError, AuditRepo | AuditKey> {
-  const audit = yield* AuditRepo
-  const key = yield* AuditKey
-
-  const checkpoint = yield* audit.checkpoint
+/** Wherever the chain is: nothing that its source says is believed unless it is signed or fits the hashes. */
+export const verifyChain = Effect.fn("AuditVerification.verifyChain")(function* <E>(
+  source: ChainSource<E>,
+  trust: AuditTrust,
+  { kept, own: ownHead }: HeldAgainst
+): Effect.fn.Return<VerifiedChain, AuditVerificationError | E> {
+  const checkpoint = yield* source.checkpoint
   if (checkpoint !== null) {
-    yield* key.check("checkpoint", checkpoint, `the checkpoint at height ${checkpoint.height}`)
+    yield* trust.check("checkpoint", checkpoint, `the checkpoint at height ${checkpoint.height}`)
   }
   const start: ChainPoint = checkpoint ?? genesis
-  if (head !== null) yield* key.check("head", head, "the head that was given")
-  const onRecord = yield* audit.heads
-  const own = onRecord.filter(key.isTrusted)
-  for (const one of own) yield* key.check("head", one, `the head on record of height ${one.height}`)
-  const heads = [...own, ...(head === null ? [] : [head])].filter(({ height }) => height >= start.height)
-  const headsAt = Map.groupBy(heads, ({ height }) => height)
+  if (kept !== null) yield* trust.check("head", kept, "the head that was given")
+  if (ownHead !== undefined) yield* trust.check("head", ownHead, "the head that the gateway signs")
+  const onRecord = yield* source.heads
+  const trusted = onRecord.filter(trust.isTrusted)
+  for (const one of trusted) yield* trust.check("head", one, `the head on record of height ${one.height}`)
+  const heads = [...trusted, ...(kept === null ? [] : [kept])].filter(({ height }) => height >= start.height)
+  const held = ownHead === undefined ? heads : [...heads, ownHead]
+  const headsAt = Map.groupBy(held, ({ height }) => height)
 
   const breaks: Array<ChainBreak> = []
   const hold = ({ hash, height }: ChainPoint) => {
@@ -66,7 +82,11 @@ export const verifyAudit = Effect.fn("AuditVerification.verifyAudit")(function* 
   let end = start
   let checked = 0
   hold(start)
-  for (let links = yield* audit.links(end.height); links.length > 0; links = yield* audit.links(end.height)) {
+  for (
+    let links = yield* source.links(end.height);
+    links.length > 0;
+    links = yield* source.links(end.height)
+  ) {
     for (const link of links) {
       const found = breakBetween(end, link)
       if (found !== undefined) breaks.push(found)
@@ -80,18 +100,26 @@ export const verifyAudit = Effect.fn("AuditVerification.verifyAudit")(function* 
     const { height, problem } = first
     return yield* new AuditChainBroken({ height, problem, breaks: breaks.length })
   }
-  const longest = heads.toSorted((a, b) => b.height - a.height)[0]
+  const longest = held.toSorted((a, b) => b.height - a.height)[0]
   if (longest !== undefined && longest.height > end.height) {
     const { at: signedAt, height: signedHeight } = longest
     return yield* new AuditTailMissing({ height: end.height, signedHeight, signedAt })
   }
-  const { unsealed } = yield* audit.state
   return {
     end,
     checked,
     checkpoint,
     heads: heads.length,
-    headsOfOtherKeys: onRecord.length - own.length,
-    unsealed
+    headsOfOtherKeys: onRecord.length - trusted.length
   }
+})
+
+/** Where the database is. `kept` is a head that was kept elsewhere, and has to be good. */
+export const verifyAudit = Effect.fn("AuditVerification.verifyAudit")(function* (
+  kept: SignedPoint | null
+): Effect.fn.Return<Verified, AuditVerificationError | StorageError, AuditRepo | AuditKey> {
+  const audit = yield* AuditRepo
+  const verified = yield* verifyChain(audit, yield* AuditKey, { kept })
+  const { unsealed } = yield* audit.state
+  return { ...verified, unsealed }
 })

@@ -2,12 +2,9 @@ import { Effect, Option } from "effect"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import { entryDocument } from "../../AuditEntryView.ts"
-import { gatewaySettings } from "../../ConfigFlag.ts"
 import { optional } from "../../flags.ts"
 import { Json, writeOut } from "../../Output.ts"
 import { useAudit } from "../../Services.ts"
-
-const page = 1000
 
 const flags = {
   after: Flag.Int("after").pipe(
@@ -26,27 +23,23 @@ export const exportAll = Command.make(
   "export",
   flags,
   Effect.fn("audit export")(function* ({ after }) {
-    const { AuditRepo } = yield* Effect.promise(() => import("@mosaic-federation/issuance/AuditRepo"))
     const json = yield* Json
-    const settings = yield* gatewaySettings
     // Written page by page: a record of years is larger than a process should be.
-    const write = AuditRepo.use((audit) =>
+    yield* useAudit((audit) =>
       Effect.gen(function* () {
-        if (settings.tier === "local") yield* audit.seal
         if (json) yield* writeOut('{"entries":[')
         let last = after
-        let entries = yield* audit.entries({ after, limit: page })
+        let entries = yield* audit.entries(after)
         while (entries.length > 0) {
           const texts = entries.map((entry) => JSON.stringify(entryDocument(entry)))
           const comma = last === after ? "" : ","
           yield* writeOut(json ? `${comma}${texts.join(",")}` : `${texts.join("\n")}\n`)
           last = entries.at(-1)?.height ?? last
-          entries = yield* audit.entries({ after: last, limit: page })
+          entries = yield* audit.entries(last)
         }
         if (json) yield* writeOut(`],"next":${last}}\n`)
       })
     )
-    yield* useAudit(write, settings)
   })
 ).pipe(
   Command.withDescription(

@@ -1,7 +1,6 @@
 import { Effect, Option } from "effect"
 import * as Command from "effect/cli/Command"
 import { entryDocument, entryTable } from "../../AuditEntryView.ts"
-import { gatewaySettings } from "../../ConfigFlag.ts"
 import { grantFlag, limitFlag, optional } from "../../flags.ts"
 import { print } from "../../Output.ts"
 import { useAudit } from "../../Services.ts"
@@ -10,22 +9,8 @@ export const tail = Command.make(
   "tail",
   { grant: optional(grantFlag), limit: limitFlag },
   Effect.fn("audit tail")(function* ({ grant, limit }) {
-    const { AuditRepo } = yield* Effect.promise(() => import("@mosaic-federation/issuance/AuditRepo"))
-    const settings = yield* gatewaySettings
-    const { entries, unsealed } = yield* useAudit(
-      AuditRepo.use((audit) =>
-        Effect.gen(function* () {
-          // In the local tier there may be no server to do it.
-          if (settings.tier === "local") yield* audit.seal
-          const found = yield* audit.tail({
-            limit,
-            ...(Option.isSome(grant) ? { grantId: grant.value } : {})
-          })
-          return { entries: found, unsealed: (yield* audit.state).unsealed }
-        })
-      ),
-      settings
-    )
+    const query = { limit, ...(Option.isSome(grant) ? { grant: grant.value } : {}) }
+    const { entries, unsealed } = yield* useAudit((audit) => audit.tail(query))
     yield* print({
       document: { entries: entries.map(entryDocument), unsealed },
       lines: [

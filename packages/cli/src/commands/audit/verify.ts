@@ -1,7 +1,6 @@
-import { DateTime, Effect, Option } from "effect"
+import { Effect, Option } from "effect"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import { gatewaySettings } from "../../ConfigFlag.ts"
 import { optional } from "../../flags.ts"
 import { print } from "../../Output.ts"
 import { useAudit } from "../../Services.ts"
@@ -17,43 +16,23 @@ const flags = {
   )
 }
 
-const load = Effect.promise(() =>
-  Promise.all([
-    import("@mosaic-federation/issuance/AuditKey"),
-    import("@mosaic-federation/issuance/AuditRepo"),
-    import("@mosaic-federation/issuance/AuditVerification")
-  ])
-)
+const load = Effect.promise(() => import("@mosaic-federation/issuance/AuditKey"))
 
 export const verify = Command.make(
   "verify",
   flags,
   Effect.fn("audit verify")(function* ({ head }) {
-    const [{ AuditKey, keyIdOf }, { AuditRepo }, { verifyAudit }] = yield* load
-    const given = Option.isSome(head) ? yield* readSignedHead(head.value) : null
-    const settings = yield* gatewaySettings
-
-    /** In the local tier there may be no server to do it. Nothing is built upon a chain that is broken. */
-    const sealHere = Effect.gen(function* () {
-      const audit = yield* AuditRepo
-      if (settings.tier === "local") {
-        while ((yield* audit.seal).sealed > 0) yield* Effect.yieldNow
-      }
-      return yield* audit.state
-    })
-
-    const work = Effect.gen(function* () {
-      const audit = yield* AuditRepo
-      const key = yield* AuditKey
-      const verified = yield* verifyAudit(given)
-      const { head: end, unsealed } = yield* sealHere
-      const signed = key.sign("head", end, DateTime.formatIso(yield* DateTime.now))
-      if (settings.tier === "local" && end.height > 0) yield* audit.recordHead(signed)
-      return { verified, end, unsealed, signed, keyId: keyIdOf(key.publicKey) }
-    })
-
-    const { end, keyId, signed, unsealed, verified } = yield* useAudit(work, settings)
-    const { checked, checkpoint, heads, headsOfOtherKeys } = verified
+    const { keyIdOf } = yield* load
+    const kept = Option.isSome(head) ? yield* readSignedHead(head.value) : null
+    const {
+      checked,
+      checkpoint,
+      head: end,
+      heads,
+      headsOfOtherKeys,
+      unsealed
+    } = yield* useAudit((audit) => audit.verify(kept))
+    const keyId = keyIdOf(end.publicKey)
     yield* print({
       document: {
         height: end.height,
@@ -65,7 +44,7 @@ export const verify = Command.make(
             ? null
             : { height: checkpoint.height, hash: checkpoint.hash, at: checkpoint.at },
         heads: { held: heads, ofOtherKeys: headsOfOtherKeys },
-        head: { ...signed, keyId }
+        head: { ...end, keyId }
       },
       lines: [
         `The audit record is intact: ${checked} entries${checkpoint === null ? "" : ` behind the checkpoint at height ${checkpoint.height}`}, held against ${heads} signed heads.`,
