@@ -263,11 +263,14 @@ layer(TestLayer, { timeout: "120 seconds", excludeTestServices: true })("mosaic 
       yield* query("DELETE FROM federation_audit WHERE id > 290")
       const { error } = documentOf<ErrorDocument>((yield* both("verify --head head.json --json")).stdout)
       const { code: name, exitCode: code, message, remediation: remedy } = error
-      assert.deepStrictEqual([code, name, remedy], [
-        7,
-        "AUDIT_TAIL_MISSING",
-        "keep the database as it is and find who could write to it; mosaic audit export shows what it says now, a backup what it said: docs/federation/audit.md"
-      ])
+      assert.deepStrictEqual(
+        [code, name, remedy],
+        [
+          7,
+          "AUDIT_TAIL_MISSING",
+          "keep the database as it is and find who could write to it; mosaic audit export shows what it says now, a backup what it said: docs/federation/audit.md"
+        ]
+      )
       assert.match(message, /^the chain ends at height 290, and a head signed at .* has height 302$/)
       yield* query("DELETE FROM federation_audit WHERE id = 260")
       const removed = "at height 260: record 260 was removed; 2 breaks in all"
