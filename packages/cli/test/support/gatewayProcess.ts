@@ -60,7 +60,8 @@ export const startGateway = (
         exited.then((code) => ["", `ended with ${String(code)}`, ...other])
       ])
       if (ready === undefined || ready === "" || rest.length > 0) throw new Error(rest.join("\n"))
-      const { pid, url } = JSON.parse(ready) as { readonly pid: number; readonly url: string }
+      const { pid, url } = JSON.parse(ready) as { readonly pid?: number; readonly url?: string }
+      if (pid === undefined || url === undefined) throw new Error(ready)
       const gateway: GatewayProcess = {
         url,
         pid,
