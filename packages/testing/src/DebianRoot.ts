@@ -44,8 +44,8 @@ export const debianRootObstacle = (): string | undefined => {
   return onPath("debootstrap") ? undefined : "debootstrap is not installed: apt-get install debootstrap"
 }
 
-/** The mirror that this machine's apt is configured with, in either of apt's two formats. */
-const configuredMirror = (): string => {
+/** The mirror that this machine's apt is configured with, in either of apt's two formats; debootstrap has one of its own. */
+const configuredMirror = (): string | undefined => {
   const directory = "/etc/apt/sources.list.d"
   const files = [
     "/etc/apt/sources.list",
@@ -55,15 +55,15 @@ const configuredMirror = (): string => {
     .filter((file) => existsSync(file))
     .map((file) => readFileSync(file, "utf8"))
     .join("\n")
-  const found = /^(?:URIs:|deb(?: \[.*?\])?)\s+(https?:\/\/\S+\/debian)\/?(?:\s|$)/m.exec(text)?.[1]
-  return found ?? "http://deb.debian.org/debian"
+  return /^(?:URIs:|deb(?: \[.*?\])?)\s+(https?:\/\/\S+\/debian)\/?(?:\s|$)/m.exec(text)?.[1]
 }
 
 const build = Effect.fnUntraced(function* (directory: string) {
   const { say, update } = yield* CurrentProgress
   const mirror = configuredMirror()
   const temporary = `${directory}.${process.pid}`
-  say(`building a Debian 13 root with PostgreSQL 17, pgvector and Valkey 8 from ${mirror}; about a minute`)
+  const from = mirror ?? "debootstrap's own mirror"
+  say(`building a Debian 13 root with PostgreSQL 17, pgvector and Valkey 8 from ${from}; about a minute`)
   const since = Date.now()
   let packagesSeen = 0
   const timer = setInterval(() => {
@@ -76,7 +76,13 @@ const build = Effect.fnUntraced(function* (directory: string) {
   const ended = yield* Effect.ensuring(
     runCommand({
       file: "debootstrap",
-      args: ["--variant=minbase", `--include=${packages.join(",")}`, suite, temporary, mirror],
+      args: [
+        "--variant=minbase",
+        `--include=${packages.join(",")}`,
+        suite,
+        temporary,
+        ...(mirror === undefined ? [] : [mirror])
+      ],
       env: { ...process.env, PATH: `${process.env["PATH"] ?? ""}:/usr/sbin:/sbin`, LC_ALL: "C" },
       timeoutMillis: 600_000
     }),
