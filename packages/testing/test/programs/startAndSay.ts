@@ -6,7 +6,8 @@ import { StepCaProcess } from "../../src/StepCaProcess.ts"
 const program = Effect.gen(function* () {
   const ca = yield* StepCaProcess.make()
   writeSync(1, `${JSON.stringify({ pid: ca.pid(), stepPath: ca.stepPath })}\n`)
-  return yield* Effect.never
+  // Not for ever: what waits for nothing keeps no process alive.
+  yield* Effect.sleep("10 minutes")
 })
 
 await Effect.runPromise(Effect.scoped(program))
