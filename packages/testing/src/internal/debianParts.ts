@@ -3,7 +3,7 @@
  * none outlives the test.
  */
 import { randomBytes } from "node:crypto"
-import { chownSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { chownSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { basename, join } from "node:path"
 import { Effect, Redacted } from "effect"
 import { debianRoot } from "../DebianRoot.ts"
@@ -17,6 +17,7 @@ import {
 import { freePort } from "./freePort.ts"
 import { pause } from "./pause.ts"
 import { runCommand } from "./runCommand.ts"
+import { sendSignal } from "./sendSignal.ts"
 import { supervise, type Supervised } from "./supervised.ts"
 
 const host = "127.0.0.1"
@@ -91,6 +92,12 @@ const inRoot = (
 
 const patienceMillis = 20_000
 
+/** Or has ended: until its parent goes on, it stays as a zombie. */
+const hasStopped = (pid: number): boolean => {
+  const path = `/proc/${pid}/status`
+  return !existsSync(path) || /^State:\s+[TZ]/m.test(readFileSync(path, "utf8"))
+}
+
 /** One server that can be stopped and started again on its port. */
 const makeServer = Effect.fnUntraced(function* (
   root: string,
@@ -126,22 +133,25 @@ const makeServer = Effect.fnUntraced(function* (
   const end = (signal: "SIGINT" | "SIGTERM" | "SIGKILL") =>
     Effect.suspend(() => running?.end(signal) ?? Effect.void)
   const pid = () => (running?.isRunning() === true ? running.pid : undefined)
-  /** To the server and, of PostgreSQL, to the processes that serve its connections. */
-  const send = (signal: "SIGSTOP" | "SIGCONT") =>
-    Effect.sync(() => {
-      const own = pid()
-      if (own === undefined) return []
-      process.kill(own, signal)
-      const children = readFileSync(`/proc/${own}/task/${own}/children`, "utf8").split(" ").filter(Boolean)
-      for (const child of children) process.kill(Number(child), signal)
-      return [own, ...children]
-    })
-  /** One that has ended meanwhile is a zombie until its parent goes on. */
-  const isStopped = (one: number | string) =>
-    /^State:\s+[TZ]/m.test(readFileSync(`/proc/${one}/status`, "utf8"))
+  /** Of PostgreSQL, the processes that serve its connections: they come and go while the server itself runs. */
+  const childrenOf = (own: number) =>
+    readFileSync(`/proc/${own}/task/${own}/children`, "utf8").split(" ").filter(Boolean).map(Number)
+  const awaitStopped = Effect.fnUntraced(function* (one: number) {
+    while (!hasStopped(one)) yield* pause(5)
+  })
   const freeze = Effect.gen(function* () {
-    const sent = yield* send("SIGSTOP")
-    while (!sent.every(isStopped)) yield* pause(5)
+    const own = pid()
+    if (own === undefined) return
+    sendSignal(own, "SIGSTOP")
+    // From here on it starts no more of them.
+    yield* awaitStopped(own)
+    const children = childrenOf(own).filter((child) => sendSignal(child, "SIGSTOP"))
+    yield* Effect.forEach(children, awaitStopped)
+  })
+  const thaw = Effect.sync(() => {
+    const own = pid()
+    if (own === undefined) return
+    for (const one of [...childrenOf(own), own]) sendSignal(one, "SIGCONT")
   })
   yield* Effect.addFinalizer(() => end("SIGKILL"))
   yield* start
@@ -151,7 +161,7 @@ const makeServer = Effect.fnUntraced(function* (
     stop: end(stopSignal),
     kill9: end("SIGKILL"),
     freeze,
-    thaw: Effect.asVoid(send("SIGCONT")),
+    thaw,
     pid
   }
 })

@@ -5,6 +5,7 @@
 import { spawn } from "node:child_process"
 import { createInterface } from "node:readline"
 import { Effect } from "effect"
+import { sendSignal } from "./sendSignal.ts"
 
 // A terminal's Ctrl-C does not reach them (detached): ending the server is left to its owner.
 const supervisor = `
@@ -69,8 +70,9 @@ export const supervise = ({ args, cwd, env, file, logPath }: SupervisedCommand):
       const end = (signal: "SIGINT" | "SIGTERM" | "SIGKILL") =>
         Effect.promise(async () => {
           if (!running) return
-          process.kill(pid, signal)
-          const force = setTimeout(() => process.kill(pid, "SIGKILL"), stopTimeoutMillis)
+          // It may have ended while the shell has yet to say so.
+          sendSignal(pid, signal)
+          const force = setTimeout(() => sendSignal(pid, "SIGKILL"), stopTimeoutMillis)
           await ended
           clearTimeout(force)
         })
