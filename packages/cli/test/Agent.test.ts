@@ -54,6 +54,7 @@ const startAgent = (where: Station, ...args: ReadonlyArray<string>) =>
     Effect.sync(() => {
       const child = start(where, ["federation", "agent", "--dir", "peer", ...args])
       const exited = new Promise<number | null>((resolve) => child.once("exit", resolve))
+      const closed = new Promise<number | null>((resolve) => child.once("close", resolve))
       const lines: Array<string> = []
       const waiting = new Set<() => void>()
       const changed = () => {
@@ -82,7 +83,8 @@ const startAgent = (where: Station, ...args: ReadonlyArray<string>) =>
         /** What it printed when it began. */
         began: Effect.promise(async () => (await began)[0] ?? ""),
         logged,
-        exited: Effect.promise(() => exited),
+        /** By itself, with all it had to say; a hook that outlives it may speak on. */
+        exited: Effect.promise(() => closed),
         end: (signal: NodeJS.Signals) =>
           Effect.promise(() => {
             child.kill(signal)

@@ -531,7 +531,8 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("mosaic federation c
   it.effect("hands out nothing when it is interrupted while the CA is silent", () =>
     Effect.gen(function* () {
       const ca = yield* StepCaProcess
-      const where = yield* atCa({ STEP_CA_TIMEOUT: "1s", STEP_CA_CONNECT_TIMEOUT: "1s" })
+      // It tries four times, and is to be interrupted before it gives up.
+      const where = yield* atCa({ STEP_CA_TIMEOUT: "3s", STEP_CA_CONNECT_TIMEOUT: "3s" })
       const grant = yield* createGrant(where)
       const pid = ca.pid()
       assert(pid !== undefined)

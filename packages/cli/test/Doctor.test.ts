@@ -211,6 +211,7 @@ federated("gateway doctor in the federated tier", () => {
       const silent = yield* makeTcpServer(() => undefined)
       const mute = new URL(database)
       mute.port = String(silent.port)
+      mute.searchParams.set("connect_timeout", "600")
       configure(mute.href)
       const begun = Date.now()
       const muted = yield* doctor(where)
@@ -219,8 +220,8 @@ federated("gateway doctor in the federated tier", () => {
       assert.match(muted.stdout, /^✗ postgres \S+ \(\d+ms\)$/m)
       assert.match(muted.stdout, /^– schema version skipped: needs postgres$/m)
       assert.match(muted.stdout, /^✓ valkey /m)
-      // Five seconds are the command's; the rest is for the machine to start it.
-      assert.isBelow(took, 8000)
+      // Five seconds are the command's; the rest is for a busy machine to start it.
+      assert.isBelow(took, 60_000)
     }).pipe(Effect.scoped)
   )
 })

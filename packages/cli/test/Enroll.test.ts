@@ -5,7 +5,8 @@ import { join } from "node:path"
 import { assert, layer } from "@effect/vitest"
 import { formatEnrollmentToken } from "@mosaic-federation/domain/EnrollmentToken"
 import { makeCsr } from "@mosaic-federation/testing/Csr"
-import { closedPort, hangUp, makeTlsServer, text } from "@mosaic-federation/testing/HostileServer"
+import { freePort } from "@mosaic-federation/testing/freePort"
+import { hangUp, makeTlsServer, text } from "@mosaic-federation/testing/HostileServer"
 import { StepCaProcess } from "@mosaic-federation/testing/StepCaProcess"
 import { type Authority, makeRoot, makeServerIdentity } from "@mosaic-federation/testing/TestPki"
 import { Effect, Redacted } from "effect"
@@ -340,7 +341,7 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("mosaic federation e
   it.effect("says what is wrong with token, URL and directory before it asks anybody", () =>
     Effect.gen(function* () {
       const root = yield* makeRoot("Root CA")
-      const port = yield* closedPort
+      const port = yield* freePort
       const { dir, file, where } = yield* newcomer(tokenFor(port, root))
       const away = refusal(yield* enroll(where, ["--token-file", file, "--out", "peer"]))
       assert.strictEqual(away.code, "GATEWAY_UNREACHABLE")

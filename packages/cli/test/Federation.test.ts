@@ -280,6 +280,8 @@ federated("two replicas of the gateway", () => {
         yield* Fiber.interrupt(busy)
         yield* settled(parts)
         yield* auditVerified(parts)
+        // What was under way when the callers ended has come to its end meanwhile.
+        yield* settled(parts)
         yield* ca.stop
 
         const ledger = yield* ledgerOf(parts)

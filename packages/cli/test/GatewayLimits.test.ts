@@ -244,7 +244,8 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("limits of the gatew
 
   it.effect("SIGTERM: readiness goes first, what is in flight is finished, the exit code is 0", () =>
     Effect.gen(function* () {
-      const { gateway, rootPath, stall } = yield* gatewayWith({ MOSAIC_DRAIN_DELAY: "1s" })
+      // As long as two questions may take on a busy machine.
+      const { gateway, rootPath, stall } = yield* gatewayWith({ MOSAIC_DRAIN_DELAY: "6s" })
       const stalled = yield* stall(yield* grantBody)
       yield* ask(rootPath, HttpClientRequest.get(`${gateway.url}/v1/roots`))
       const ended = yield* Effect.forkChild(gateway.end("SIGTERM"))
@@ -264,7 +265,7 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("limits of the gatew
 
   it.effect("SIGTERM: a deadline ends it, and those that it ends are told", () =>
     Effect.gen(function* () {
-      const limits = { MOSAIC_DRAIN_TIMEOUT: "1s", STEP_CA_TIMEOUT: "4s" }
+      const limits = { MOSAIC_DRAIN_TIMEOUT: "1s", STEP_CA_TIMEOUT: "10s" }
       const { gateway, operator } = yield* gatewayWith(limits)
       const grant = yield* operator.grants.create({ payload: yield* newGrant })
       const { pem } = yield* makeCsr("P-256")
@@ -321,7 +322,7 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("limits of the gatew
       const created = outcomes.filter((outcome) => outcome === "created")
       // Whoever connects in the moment of the end may be turned away, before anything was asked.
       assert.includeMembers(
-        ["ECONNREFUSED", "ECONNRESET", "UND_ERR_SOCKET", "created"],
+        ["ECONNREFUSED", "ECONNRESET", "EPIPE", "UND_ERR_SOCKET", "created"],
         [...new Set(outcomes)]
       )
       const listed = yield* mosaic(where, ["federation", "grant", "list", "--limit", "1000", "--json"])

@@ -49,7 +49,12 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("operators of an OID
       })
       yield* refused(yield* issuer.token("read", { audience: elsewhere }), `aud: expected ${issuer.audience}`)
       const good = yield* issuer.token("read")
-      yield* refused(`${good.slice(0, -2)}AA`, "the signature is not the issuer's")
+      const signature = good.lastIndexOf(".") + 1
+      const altered = good[signature] === "A" ? "B" : "A"
+      yield* refused(
+        `${good.slice(0, signature)}${altered}${good.slice(signature + 1)}`,
+        "the signature is not the issuer's"
+      )
       const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" })
       const make = (key: KeyObject | Uint8Array, alg: string, claims: object, kid = "signing") =>
         Effect.promise(() =>

@@ -434,18 +434,24 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("mosaic gateway serv
 
   it.effect("renews its own certificate in place, while connections stay", () =>
     Effect.gen(function* () {
-      // As short as the CA's own backdate allows: renewed after two thirds of six seconds.
+      // Renewed after two thirds of it.
       const ca = yield* StepCaProcess.make({ lifetimes: { min: "5s", default: "1h", max: "24h" } })
       const where = yield* station(ca.environment)
-      const gateway = yield* startGateway(where, { MOSAIC_GATEWAY_CERT_LIFETIME: "6s" })
+      const gateway = yield* startGateway(where, { MOSAIC_GATEWAY_CERT_LIFETIME: "15s" })
       const first = yield* shownBy(gateway.url, ca.rootPem)
       assert.strictEqual(first.names, "DNS:localhost, IP Address:127.0.0.1")
-      const renewed = yield* gateway.logged(
-        ({ message }) => message === "the gateway's certificate is renewed"
-      )
+      const isRenewed = ({ message }: { readonly message: string }) =>
+        message === "the gateway's certificate is renewed"
+      yield* gateway.logged(isRenewed)
       const second = yield* shownBy(gateway.url, ca.rootPem)
       assert.notStrictEqual(second.serial, first.serial)
-      assert.strictEqual(BigInt(`0x${second.serial}`).toString(), renewed["serial"])
+      assert.include(
+        gateway
+          .log()
+          .filter(isRenewed)
+          .map(({ serial }) => serial),
+        BigInt(`0x${second.serial}`).toString()
+      )
     })
   )
 

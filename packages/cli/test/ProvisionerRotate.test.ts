@@ -1,5 +1,5 @@
 /** `mosaic federation provisioner rotate` against a real step-ca and a gateway that goes on issuing all the while. */
-import { spawnSync } from "node:child_process"
+import { execFile, spawnSync } from "node:child_process"
 import {
   copyFileSync,
   existsSync,
@@ -14,6 +14,7 @@ import { delimiter, join } from "node:path"
 import { text } from "node:stream/consumers"
 import { setTimeout as delay } from "node:timers/promises"
 import { fileURLToPath } from "node:url"
+import { promisify } from "node:util"
 import { assert, it, layer } from "@effect/vitest"
 import { makeCsr } from "@mosaic-federation/testing/Csr"
 import { StepCaProcess, type StepCaShape } from "@mosaic-federation/testing/StepCaProcess"
@@ -32,6 +33,8 @@ import {
   type Station,
   station
 } from "./support/mosaic.ts"
+
+const run = promisify(execFile)
 
 const initScript = fileURLToPath(new URL("../../../infra/step-ca/init.sh", import.meta.url))
 
@@ -76,17 +79,15 @@ const phasesSeen = (directory: string): ReadonlyArray<string> => {
 /** A boot of the CA's set-up as it stands, in the middle of whatever is going on. */
 const boot = Effect.fnUntraced(function* (ca: StepCaShape) {
   const { jq, step, stepCa } = yield* stepTools()
-  const { status, stderr, stdout } = spawnSync("sh", [initScript, "init"], {
-    encoding: "utf8",
-    env: {
-      PATH: process.env["PATH"] ?? "",
-      STEPPATH: ca.stepPath,
-      STEP_CA_BIN: stepCa.path,
-      STEP_BIN: step.path,
-      JQ_BIN: jq.path
-    }
-  })
-  assert.strictEqual(status, 0, stderr)
+  const env = {
+    PATH: process.env["PATH"] ?? "",
+    STEPPATH: ca.stepPath,
+    STEP_CA_BIN: stepCa.path,
+    STEP_BIN: step.path,
+    JQ_BIN: jq.path
+  }
+  // Not spawnSync: the loop of issuances goes on meanwhile, and no connection of its waits until the server ends it.
+  const { stderr, stdout } = yield* Effect.promise(() => run("sh", [initScript, "init"], { env }))
   assert.notInclude(stdout, "repaired")
   assert.notInclude(stderr, "further provisioner")
 })

@@ -6,7 +6,8 @@ import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, layer } from "@effect/vitest"
 import { makeCsr } from "@mosaic-federation/testing/Csr"
-import { closedPort, makeTlsServer, silence } from "@mosaic-federation/testing/HostileServer"
+import { freePort } from "@mosaic-federation/testing/freePort"
+import { makeTlsServer, silence } from "@mosaic-federation/testing/HostileServer"
 import { StepCaProcess } from "@mosaic-federation/testing/StepCaProcess"
 import { makeRoot, makeServerIdentity } from "@mosaic-federation/testing/TestPki"
 import { Effect } from "effect"
@@ -311,7 +312,7 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("the operator's comm
         const { gateway, key, operator, rootPath } = yield* gatewayAndOperator("admin")
         const at = (extra: Extra, ...args: ReadonlyArray<string>) =>
           mosaic(operator, ["federation", "grant", "list", "--json", ...args], extra)
-        const port = yield* closedPort
+        const port = yield* freePort
         const down = refusal(
           yield* at({}, "--gateway", `https://localhost:${port}`),
           "GATEWAY_UNREACHABLE",

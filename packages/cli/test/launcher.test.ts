@@ -91,9 +91,10 @@ describe("mosaic", () => {
       const child = launch(root, launcher, ["--import", old])
       let stdout = ""
       child.stdout.setEncoding("utf8").on("data", (chunk: string) => (stdout += chunk))
+      const closed = once(child, "close")
       while (!stdout.includes("ready")) yield* Effect.promise(() => once(child.stdout, "data"))
       child.kill("SIGTERM")
-      const [, signal] = yield* Effect.promise(() => once(child, "exit"))
+      const [, signal] = yield* Effect.promise(() => closed)
       assert.strictEqual(signal, "SIGKILL")
       assert.include(stdout, "got TERM")
     })

@@ -89,6 +89,13 @@ const checkOf = (report: DoctorReport, id: string) => {
   return found ?? assert.fail(`there is no check ${id}`)
 }
 
+/** As far from the other's clock as it was set, to within what the report itself does not know. */
+const assertSkew = (report: DoctorReport, peer: string, millis: number) => {
+  const { evidence } = checkOf(report, "clock")
+  const uncertainty = Number(evidence[`${peer}UncertaintyMillis`])
+  assert.isAtMost(Math.abs(Number(evidence[`${peer}SkewMillis`]) - millis), uncertainty + 50, peer)
+}
+
 const lasting = (days: number): Validity => ({
   notBefore: new Date(Date.now() - 3_600_000),
   notAfter: new Date(Date.now() + days * 86_400_000)
@@ -466,15 +473,7 @@ federated(
               found.remediation,
               /^set the clock of this machine by a time server: timedatectl set-ntp true/
             )
-            for (const peer of peers) {
-              const { evidence } = checkOf(report, "clock")
-              const uncertainty = Number(evidence[`${peer}UncertaintyMillis`])
-              assert.isAtMost(
-                Math.abs(Number(evidence[`${peer}SkewMillis`]) - millis),
-                uncertainty + 50,
-                peer
-              )
-            }
+            for (const peer of peers) assertSkew(report, peer, millis)
           }
           assertAllWell(yield* look())
         })
@@ -495,8 +494,9 @@ federated(
             const found = assertAlone(report, "clock", "CLOCK_SKEW", ["guards"])
             assert.match(
               found.problem,
-              new RegExp(`^this machine's clock is (?:89|90|91) s .* ${direction} step-ca; 60 s`)
+              new RegExp(`^this machine's clock is \\d+ s .* ${direction} step-ca; 60 s`)
             )
+            assertSkew(report, "step-ca", -millis)
             assert.include(found.remediation, "the machine of step-ca")
           }
         })
@@ -582,7 +582,7 @@ federated(
           Effect.gen(function* () {
             const { environment } = yield* DoctorStage
             const silent = yield* makeTcpServer(() => undefined)
-            const timeout = Duration.seconds(5)
+            const timeout = Duration.seconds(12)
             const { port } = silent
             const cases: ReadonlyArray<readonly [string, Environment, ReadonlyArray<string>, RegExp]> = [
               [
@@ -606,13 +606,13 @@ federated(
               const { finding } = checkOf(report, id)
               assert.match(finding?.problem ?? "", / within /)
               assert.match(finding?.command ?? "", command)
-              assert.isBelow(report.durationMillis, 5000)
+              assert.isBelow(report.durationMillis, Duration.toMillis(timeout))
             }
             const all = yield* look({
               timeout,
               environment: Object.assign({}, ...cases.map(([, changed]) => changed))
             })
-            assert.isBelow(all.durationMillis, 5000)
+            assert.isBelow(all.durationMillis, Duration.toMillis(timeout))
             assert.deepStrictEqual(idsOf(all, "failed"), ["postgres", "valkey", "ca"])
           })
       )

@@ -4,10 +4,10 @@ import { GrantNotFound } from "@mosaic-federation/domain/GrantErrors"
 import { GrantId } from "@mosaic-federation/domain/GrantId"
 import type { MosaicError } from "@mosaic-federation/domain/MosaicError"
 import { UserId } from "@mosaic-federation/domain/UserId"
+import { freePort } from "@mosaic-federation/testing/freePort"
 import {
   type Behaviour,
   bodyInChunks,
-  closedPort,
   hangUp,
   json,
   makePlainHttpServer,
@@ -160,9 +160,9 @@ describe("the client of a gateway", () => {
         message,
         remedy: "look what is on record before you ask again"
       })
-      const { client, server } = yield* facing(silence, { totalTimeout: Duration.millis(500) })
+      const { client, server } = yield* facing(silence, { totalTimeout: Duration.seconds(3) })
       const cases: ReadonlyArray<readonly [Behaviour, Expected]> = [
-        [silence, lost(/no complete answer within 500 ms$/)],
+        [silence, lost(/no complete answer within 3000 ms$/)],
         [hangUp, lost(/the connection was closed before an answer$/)],
         [
           raw("HTTP/1.1 200 OK", "content-type: application/json", "content-length: 99", "", "{"),
@@ -215,7 +215,7 @@ describe("the client of a gateway", () => {
       })
       assert.deepStrictEqual(server.requests, [])
 
-      assertFails(yield* tell(yield* closedPort, root.pem), {
+      assertFails(yield* tell(yield* freePort, root.pem), {
         code: "GATEWAY_UNREACHABLE",
         message: /^no connection to https:\/\/localhost:\d+ \(ECONNREFUSED\)$/,
         remedy: "see that the gateway runs (mosaic gateway serve)"

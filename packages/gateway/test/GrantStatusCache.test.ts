@@ -11,7 +11,7 @@ import { layerRecords, makeGrant } from "./support/federatedRecords.ts"
 import { type OwnValkey, ownValkey } from "./support/ownValkey.ts"
 import { until } from "./support/until.ts"
 
-const options = { patience: Duration.millis(300), heartbeat: Duration.millis(100) }
+const options = { patience: Duration.seconds(3), heartbeat: Duration.millis(100) }
 
 const status = (id: GrantId) => GrantStatusCache.use((cache) => cache.status(id))
 

@@ -18,11 +18,12 @@ import { join } from "node:path"
 import { setTimeout as delay } from "node:timers/promises"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { assert, describe, it } from "@effect/vitest"
+import { sendSignal } from "@mosaic-federation/testing/sendSignal"
 import { Effect, Layer, Redacted } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
 import { EmbeddedPostgres } from "../src/EmbeddedPostgres.ts"
 import { processIsRunning } from "../src/internal/processIsRunning.ts"
-import { command, type Exited, server } from "./programs/Program.ts"
+import { command, type Exited, type Program, server } from "./programs/Program.ts"
 
 /** Polls a condition of the outside world: each test ends with one, and the test's own time-out bounds it. */
 const until = async (condition: () => Promise<boolean> | boolean) => {
@@ -44,6 +45,22 @@ const serverPid = async (home: string): Promise<number | undefined> => {
   return pid > 1 && processIsRunning(pid) ? pid : undefined
 }
 
+/** Kills the server, which runs. Without a pid there would be a signal to all of this process's group. */
+const killServer = async (home: string): Promise<number> => {
+  const pid = (await serverPid(home)) ?? assert.fail("no server runs")
+  sendSignal(pid, "SIGKILL")
+  return pid
+}
+
+/** Its user, frozen, neither starts it again nor leaves it to the guard, which would stop it in order. */
+const killWithUser = async (home: string, user: Program): Promise<number> => {
+  user.kill("SIGSTOP")
+  const pid = await killServer(home)
+  user.kill("SIGKILL")
+  await user.exited
+  return pid
+}
+
 /** A directory of mode 0700. No server is left in it, whatever became of the test. */
 const home = Effect.acquireRelease(
   Effect.promise(() => mkdtemp(join(tmpdir(), "mosaic-test-"))),
@@ -51,7 +68,7 @@ const home = Effect.acquireRelease(
     Effect.promise(async () => {
       const pid = await serverPid(path)
       if (pid !== undefined) {
-        process.kill(pid, "SIGQUIT")
+        sendSignal(pid, "SIGQUIT")
         await until(() => !processIsRunning(pid))
       }
       await rm(path, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 })
@@ -254,8 +271,7 @@ describe("EmbeddedPostgres", () => {
     within(async (path) => {
       const long = server(at(path))
       await long.next()
-      const first = await serverPid(path)
-      process.kill(first ?? 0, "SIGKILL")
+      const first = await killServer(path)
       await until(async () => ![undefined, first].includes(await serverPid(path)))
       long.write("find")
       assert.strictEqual((await long.next()).found, 1)
@@ -270,9 +286,7 @@ describe("EmbeddedPostgres", () => {
     within(async (path) => {
       const long = server(at(path))
       await long.next()
-      long.kill("SIGKILL")
-      process.kill((await serverPid(path)) ?? 0, "SIGKILL")
-      await long.exited
+      await killWithUser(path, long)
       assertDone(await command(at(path)).exited)
       await assertStopped(path)
     })
@@ -282,10 +296,8 @@ describe("EmbeddedPostgres", () => {
     within(async (path) => {
       const long = server(at(path))
       await long.next()
-      long.kill("SIGKILL")
-      const pid = await serverPid(path)
-      process.kill(pid ?? 0, "SIGKILL")
-      await until(() => !processIsRunning(pid ?? 0))
+      const pid = await killWithUser(path, long)
+      await until(() => !processIsRunning(pid))
       const stranger = spawn(process.execPath, ["-e", "process.stdin.resume()"], {
         stdio: ["pipe", "ignore", "ignore"]
       })
@@ -302,17 +314,30 @@ describe("EmbeddedPostgres", () => {
 
   it.live("leaves nothing of an initialisation that was killed in its middle", () =>
     within(async (path) => {
-      const first = command(at(path))
-      await until(async () => {
-        const [name] = await staging(path).catch(() => [])
-        return name !== undefined && (await exists(join(path, "postgres", name, "data/PG_VERSION")))
-      })
-      first.kill("SIGKILL")
-      await first.exited
-      assert.isFalse(await exists(join(path, "postgres/17")))
-      assertDone(await command(at(path)).exited)
-      assert.deepStrictEqual(await staging(path), [])
-      await assertStopped(path)
+      const own = join(path, "home")
+      const isMade = () => exists(join(own, "postgres/17"))
+      // As often as it takes: whoever looks may be too slow to catch it in its middle.
+      const killedInItsMiddle = async () => {
+        await rm(own, { recursive: true, force: true })
+        const first = command(at(own))
+        await until(async () => {
+          const [name] = await staging(own).catch(() => [])
+          const isUnderWay =
+            name !== undefined && (await exists(join(own, "postgres", name, "data/PG_VERSION")))
+          return isUnderWay || (await isMade())
+        })
+        if (await isMade()) {
+          assertDone(await first.exited)
+          return false
+        }
+        first.kill("SIGKILL")
+        await first.exited
+        return !(await isMade())
+      }
+      await until(killedInItsMiddle)
+      assertDone(await command(at(own)).exited)
+      assert.deepStrictEqual(await staging(own), [])
+      await assertStopped(own)
     })
   )
 

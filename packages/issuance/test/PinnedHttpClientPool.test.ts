@@ -207,7 +207,7 @@ describe("what it tells others", () => {
         }
       })
       const logger = Logger.make((options) => void logs.push(inspect(options, { depth: 20 })))
-      const { client, server } = yield* facing(json(200, {}), { totalTimeout: Duration.millis(500) })
+      const { client, server } = yield* facing(json(200, {}), { totalTimeout: Duration.seconds(3) })
       const exits: Array<unknown> = []
       for (const behaviour of [json(200, {}), json(401, { message: "no" }), hangUp, silence]) {
         server.behave(behaviour)

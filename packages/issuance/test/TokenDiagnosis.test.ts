@@ -126,7 +126,7 @@ describe("TokenDiagnosis at a real step-ca", () => {
           assert.strictEqual(error.code, "CA_CLOCK_SKEW")
           assert.match(
             error.message,
-            new RegExp(`^401: this clock is (299|300|301) s ${way} the CA's Date, the leeway is 60 s$`)
+            new RegExp(`^401: this clock is (29\\d|30\\d) s ${way} the CA's Date, the leeway is 60 s$`)
           )
           assert.include(error.remediation, "timedatectl set-ntp true")
         })
@@ -143,7 +143,7 @@ describe("TokenDiagnosis at a real step-ca", () => {
         assert.strictEqual(error.code, "CA_TOKEN_BEFORE_START")
         assert.match(
           error.message,
-          /"iat" lies before the CA's start; this clock is (19|20|21) s behind the CA's Date/
+          /"iat" lies before the CA's start; this clock is (1\d|2\d) s behind the CA's Date/
         )
         assert.include(error.remediation, "timedatectl set-ntp true")
         assert.isTrue(error.retryable)

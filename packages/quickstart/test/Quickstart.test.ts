@@ -104,12 +104,13 @@ describe("quickstart", () => {
       const paths = quickstartPaths(directory)
       const program = fileURLToPath(new URL("programs/keepCa.ts", import.meta.url))
       const child = spawn(process.execPath, [program, directory], { stdio: ["ignore", "pipe", "inherit"] })
-      child.stdout.setEncoding("utf8")
       let page = ""
-      while (!page.includes("Ctrl-C stops it.")) {
-        const [text] = yield* Effect.promise(() => once(child.stdout, "data"))
-        page += String(text)
-      }
+      yield* Effect.callback<void>((resume) => {
+        child.stdout.setEncoding("utf8").on("data", (text: string) => {
+          page += text
+          if (page.includes("Ctrl-C stops it.")) resume(Effect.void)
+        })
+      })
       const running = yield* StepCaProcess.findRunning(paths.stepPath)
       assert.isDefined(running)
       child.kill("SIGINT")

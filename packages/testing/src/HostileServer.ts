@@ -146,14 +146,6 @@ export const makeTcpServer = (onConnection: (socket: Socket) => void) =>
     return serve(server, { connectionEvent: "connection", behaviour: silence })
   })
 
-/** A port of loopback on which nothing listens. */
-export const closedPort = Effect.scoped(
-  Effect.map(
-    makeTcpServer(() => undefined),
-    ({ port }) => port
-  )
-)
-
 export const json =
   (status: number, body: unknown, headers: { readonly [name: string]: string } = {}): Behaviour =>
   (response) => {

@@ -12,12 +12,12 @@ import {
   writeFileSync
 } from "node:fs"
 import { get } from "node:https"
-import { createServer, type AddressInfo } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { Context, Effect, Exit, Layer, Schema, type Scope } from "effect"
 import type { JWK } from "jose"
+import { freePort, isFreePort } from "./freePort.ts"
 import { pause } from "./internal/pause.ts"
 import { runCommand } from "./internal/runCommand.ts"
 import { supervise, type Supervised } from "./internal/supervised.ts"
@@ -103,21 +103,6 @@ const initScript = join(infra, "init.sh")
 const provisionerName = "mosaic-fed"
 const gatewayProvisionerName = "mosaic-gateway"
 
-/** Listens on a loopback port for a moment, on any for 0; undefined where somebody else listens there. */
-const tryPort = (port: number) =>
-  Effect.callback<number | undefined>((resume) => {
-    const server = createServer()
-    server.once("error", () => resume(Effect.succeed(undefined)))
-    server.listen(port, "127.0.0.1", () => {
-      const { port: found } = server.address() as AddressInfo
-      server.close(() => resume(Effect.succeed(found)))
-    })
-  })
-
-const freePort = Effect.flatMap(tryPort(0), (port) =>
-  port === undefined ? Effect.die(new Error("127.0.0.1 has no free port")) : Effect.succeed(port)
-)
-
 const portBefore = (stepPath: string): number | undefined => {
   const config = join(stepPath, "config", "ca.json")
   if (!existsSync(config)) return undefined
@@ -156,7 +141,7 @@ const lastLines = (text: string) => text.trim().split("\n").slice(-12).join("\n"
 
 const readLog = (path: string) => (existsSync(path) ? readFileSync(path, "utf8") : "")
 
-const startTimeoutMillis = 30_000
+const startTimeoutMillis = 120_000
 
 /**
  * step-ca 0.30.2 neither ends nor says anything when it cannot listen: it stops between these two lines of its log,
@@ -164,7 +149,7 @@ const startTimeoutMillis = 30_000
  */
 const beforeListening = /X\.509 Root Fingerprint/
 const listening = /Serving HTTPS/
-const listenTimeoutMillis = 5_000
+const listenTimeoutMillis = 20_000
 
 /** The part of the options that both sides must agree on. */
 const settingsOf = ({ env, lifetimes, provisionerKey }: StepCaOptions): Record<string, string> => ({
@@ -310,7 +295,7 @@ const make = Effect.fn("StepCaProcess.make")(function* (
 
   /** The port was free a moment ago at best; where it is not, that shows here. */
   const boot = Effect.fnUntraced(function* (port: number) {
-    if ((yield* tryPort(port)) === undefined) return "port taken"
+    if (!(yield* isFreePort(port))) return "port taken"
     const seen = readLog(logPath).length
     const started = yield* supervise({ file: "sh", args: [initScript, "start"], cwd: base, env, logPath })
     server = started

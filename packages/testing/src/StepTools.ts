@@ -133,7 +133,7 @@ const moduleVersion = (spec: ToolSpec, path: string): string | undefined => {
 }
 
 const lookAt = Effect.fnUntraced(function* (spec: ToolSpec, path: string) {
-  const ended = yield* runCommand({ file: path, args: [spec.versionArgument], timeoutMillis: 10_000 })
+  const ended = yield* runCommand({ file: path, args: [spec.versionArgument], timeoutMillis: 60_000 })
   const stated = spec.version.exec(ended.stdout)?.[1]
   if (ended.code === 0 && stated !== undefined) {
     const version = stated === unset ? (moduleVersion(spec, path) ?? stated) : stated

@@ -62,14 +62,15 @@ const answering = (program: string, version: string) => [
   `echo "Smallstep ${program}/${version} (linux/amd64)"`
 ]
 
-/** A Go that takes its time, notes each build, and makes programs that know their version. */
+/** A Go that builds once two have asked for it, takes its time then, notes each build, and makes programs that know their version. */
 const goThatBuilds = (directory: string) => [
   `log=${directory}/go.log`,
   'case "$1" in',
-  "  env) echo go1.26.8 ;;",
+  `  env) : >${directory}/asked.$PPID; echo go1.26.8 ;;`,
   "  list) echo some/package ;;",
   "  build)",
   '    echo "build GOTOOLCHAIN=$GOTOOLCHAIN CGO_ENABLED=$CGO_ENABLED GOOS=$GOOS $*" >>"$log"',
+  `    until (set -- ${directory}/asked.*; [ $# -ge 2 ]); do sleep 0.05; done`,
   "    sleep 1",
   '    while [ "$1" != -o ]; do shift; done',
   `    printf '#!/bin/sh\\necho "Smallstep CA/0.30.2 (x)"\\n' >"$2/step-ca"`,

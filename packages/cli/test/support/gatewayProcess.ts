@@ -27,7 +27,8 @@ export interface GatewayProcess {
   readonly end: (signal: NodeJS.Signals) => Effect.Effect<number | null>
 }
 
-const patience = 20_000
+/** For a machine that is busy with much else. */
+const patience = 120_000
 
 const isLogLine = (text: string) => text.startsWith("{")
 
@@ -44,7 +45,8 @@ export const startGateway = (
         MOSAIC_DRAIN_DELAY: "0s",
         ...extra
       })
-      const exited = new Promise<number | null>((resolve) => child.once("exit", resolve))
+      // Not at its exit: the last lines of its log may be unread then.
+      const exited = new Promise<number | null>((resolve) => child.once("close", resolve))
       const lines: Array<LogLine> = []
       const other: Array<string> = []
       const waiting = new Set<(line: LogLine) => void>()

@@ -24,7 +24,7 @@ const layerBell =
     : TaskBell.layerValkey.pipe(
         Layer.provide(
           Valkey.layer(Result.getOrThrow(parseQueueUrl(Redacted.make(queue))), {
-            patience: Duration.millis(300),
+            patience: Duration.seconds(3),
             heartbeat: Duration.millis(100)
           })
         )

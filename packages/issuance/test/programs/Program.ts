@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
 import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
+import { sendSignal } from "@mosaic-federation/testing/sendSignal"
 
 export interface Said {
   readonly up?: string
@@ -81,7 +82,7 @@ const run = (kind: "command" | "server", options: Options): Program => {
       return one.promise
     },
     write: (word) => child.stdin?.write(`${word}\n`),
-    kill: (signal) => process.kill(options.detached === true ? -pid : pid, signal),
+    kill: (signal) => void sendSignal(options.detached === true ? -pid : pid, signal),
     exited
   }
 }

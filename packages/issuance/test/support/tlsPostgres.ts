@@ -2,10 +2,10 @@
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { appendFile, mkdtemp, rm, writeFile } from "node:fs/promises"
-import { connect, createServer } from "node:net"
-import type { AddressInfo } from "node:net"
+import { connect } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { freePort } from "@mosaic-federation/testing/freePort"
 import type { ServerIdentity } from "@mosaic-federation/testing/TestPki"
 import { Effect, Layer, Redacted, Schedule } from "effect"
 import { EmbeddedPostgres } from "../../src/EmbeddedPostgres.ts"
@@ -18,15 +18,6 @@ export interface TlsPostgres {
   readonly username: string
   readonly password: string
 }
-
-const freePort = Effect.promise(async () => {
-  const server = createServer().listen(0, "127.0.0.1")
-  await once(server, "listening")
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, "close")
-  return port
-})
 
 const answers = (port: number) =>
   Effect.callback<void, Error>((resume) => {
@@ -91,6 +82,6 @@ export const tlsPostgres = Effect.fnUntraced(function* (identity: ServerIdentity
         if (child.exitCode === null && child.signalCode === null) await once(child, "exit")
       })
   )
-  yield* answers(port).pipe(Effect.retry({ schedule: Schedule.spaced("50 millis"), times: 200 }))
+  yield* answers(port).pipe(Effect.retry({ schedule: Schedule.spaced("50 millis"), times: 2400 }))
   return { port, username, password: Redacted.value(password) } satisfies TlsPostgres
 })

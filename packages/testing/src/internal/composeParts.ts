@@ -12,7 +12,7 @@ import {
   type FederatedPostgres,
   type FederatedValkey
 } from "../FederatedServer.ts"
-import { freePort } from "./freePort.ts"
+import { freePort } from "../freePort.ts"
 import { runCommand } from "./runCommand.ts"
 
 const root = fileURLToPath(new URL("../../../../", import.meta.url))

@@ -3,7 +3,7 @@
  * none outlives the test.
  */
 import { randomBytes } from "node:crypto"
-import { chownSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { chownSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { basename, join } from "node:path"
 import { Effect, Redacted } from "effect"
 import { debianRoot } from "../DebianRoot.ts"
@@ -14,15 +14,18 @@ import {
   type NativeValkey,
   type ScriptEnded
 } from "../FederatedServer.ts"
-import { freePort } from "./freePort.ts"
+import { freePort } from "../freePort.ts"
 import { pause } from "./pause.ts"
 import { runCommand } from "./runCommand.ts"
-import { sendSignal } from "./sendSignal.ts"
+import { sendSignal } from "../sendSignal.ts"
 import { supervise, type Supervised } from "./supervised.ts"
 
 const host = "127.0.0.1"
 const user = "mosaic"
 const bin = "/usr/lib/postgresql/17/bin"
+
+/** For one start or one command, on a machine that is busy with much else. */
+const patienceMillis = 120_000
 
 /** A folder of the root for one start, as the programs inside see it (`inside`) and as we do (`outside`). */
 interface Folder {
@@ -72,7 +75,7 @@ const execute = (
     args: [`--userspec=${as}:${as}`, root, ...words],
     env: { ...environment, ...env },
     cwd: "/",
-    timeoutMillis: 30_000
+    timeoutMillis: patienceMillis
   })
 
 const inRoot = (
@@ -90,12 +93,19 @@ const inRoot = (
     })
   })
 
-const patienceMillis = 20_000
+/** Empty where the process is gone. */
+const procFile = (name: string): string => {
+  try {
+    return readFileSync(join("/proc", name), "utf8")
+  } catch {
+    return ""
+  }
+}
 
 /** Or has ended: until its parent goes on, it stays as a zombie. */
 const hasStopped = (pid: number): boolean => {
-  const path = `/proc/${pid}/status`
-  return !existsSync(path) || /^State:\s+[TZ]/m.test(readFileSync(path, "utf8"))
+  const status = procFile(`${pid}/status`)
+  return status === "" || /^State:\s+[TZ]/m.test(status)
 }
 
 /** One server that can be stopped and started again on its port. */
@@ -135,7 +145,7 @@ const makeServer = Effect.fnUntraced(function* (
   const pid = () => (running?.isRunning() === true ? running.pid : undefined)
   /** Of PostgreSQL, the processes that serve its connections: they come and go while the server itself runs. */
   const childrenOf = (own: number) =>
-    readFileSync(`/proc/${own}/task/${own}/children`, "utf8").split(" ").filter(Boolean).map(Number)
+    procFile(`${own}/task/${own}/children`).split(" ").filter(Boolean).map(Number)
   const awaitStopped = Effect.fnUntraced(function* (one: number) {
     while (!hasStopped(one)) yield* pause(5)
   })

@@ -5,7 +5,7 @@
 import { spawn } from "node:child_process"
 import { createInterface } from "node:readline"
 import { Effect } from "effect"
-import { sendSignal } from "./sendSignal.ts"
+import { sendSignal } from "../sendSignal.ts"
 
 // A terminal's Ctrl-C does not reach them (detached): ending the server is left to its owner.
 const supervisor = `
@@ -37,7 +37,7 @@ export interface Supervised {
   readonly end: (signal: "SIGINT" | "SIGTERM" | "SIGKILL") => Effect.Effect<void>
 }
 
-const startTimeoutMillis = 10_000
+const startTimeoutMillis = 120_000
 /** Longer than step-ca takes to finish its open requests. */
 const stopTimeoutMillis = 15_000
 
