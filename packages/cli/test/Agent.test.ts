@@ -1,15 +1,14 @@
 /** `mosaic federation agent` as a peer has it: processes that live, fail and are killed, before real gateways. */
 import { createPrivateKey } from "node:crypto"
 import { existsSync, mkdirSync, readFileSync, watch, writeFileSync } from "node:fs"
-import { once } from "node:events"
-import { createInterface } from "node:readline"
 import { join } from "node:path"
 import { assert, layer } from "@effect/vitest"
 import type { ReceivedRequest } from "@mosaic-federation/testing/HostileServer"
 import { StepCaProcess } from "@mosaic-federation/testing/StepCaProcess"
 import { Duration, Effect } from "effect"
+import { isRenewed, type LogLine, makeDue, startAgent } from "./support/agentProcess.ts"
 import { startGateway } from "./support/gatewayProcess.ts"
-import { documentOf, type ErrorDocument, mosaic, start, type Station } from "./support/mosaic.ts"
+import { documentOf, type ErrorDocument, mosaic, type Station } from "./support/mosaic.ts"
 import { grantor, grantorBehindProxy, heldIn, newcomer } from "./support/peers.ts"
 
 interface StatusDocument {
@@ -23,10 +22,6 @@ interface StatusDocument {
   readonly hook: { readonly serial: string; readonly error: { readonly code: string } | null } | null
 }
 
-interface LogLine extends Readonly<Record<string, unknown>> {
-  readonly message: string
-}
-
 /** Enrolled, with what it takes to go on. */
 const enrolledPeer = Effect.fnUntraced(function* (token: string) {
   const peer = yield* newcomer(token)
@@ -35,69 +30,13 @@ const enrolledPeer = Effect.fnUntraced(function* (token: string) {
   return peer
 })
 
-/** As if it had been received ten hours ago: its renewal is due. */
-const makeDue = (dir: string) => {
-  const path = join(dir, "current", "issued.json")
-  const facts = JSON.parse(readFileSync(path, "utf8")) as object
-  const receivedAt = new Date(Date.now() - 36_000_000).toISOString()
-  writeFileSync(path, JSON.stringify({ ...facts, receivedAt }))
-}
-
 const agent = (where: Station, ...args: ReadonlyArray<string>) =>
   mosaic(where, ["federation", "agent", "--dir", "peer", ...args])
 
 const status = (stdout: string) => documentOf<StatusDocument>(stdout)
 
-/** Waits for its log to say something; ends with the scope. */
-const startAgent = (where: Station, ...args: ReadonlyArray<string>) =>
-  Effect.acquireRelease(
-    Effect.sync(() => {
-      const child = start(where, ["federation", "agent", "--dir", "peer", ...args])
-      const exited = new Promise<number | null>((resolve) => child.once("exit", resolve))
-      const closed = new Promise<number | null>((resolve) => child.once("close", resolve))
-      const lines: Array<string> = []
-      const waiting = new Set<() => void>()
-      const changed = () => {
-        for (const tell of waiting) tell()
-      }
-      createInterface({ input: child.stderr }).on("line", (text) => {
-        lines.push(text)
-        changed()
-      })
-      const began = once(createInterface({ input: child.stdout }), "line") as Promise<ReadonlyArray<string>>
-      const logged = (isIt: (line: LogLine) => boolean, times = 1) =>
-        Effect.callback<void>((resume) => {
-          const look = () => {
-            const found = lines
-              .filter((text) => text.startsWith("{"))
-              .filter((text) => isIt(JSON.parse(text) as LogLine))
-            if (found.length < times) return
-            waiting.delete(look)
-            resume(Effect.void)
-          }
-          waiting.add(look)
-          look()
-        })
-      return {
-        lines,
-        /** What it printed when it began. */
-        began: Effect.promise(async () => (await began)[0] ?? ""),
-        logged,
-        /** By itself, with all it had to say; a hook that outlives it may speak on. */
-        exited: Effect.promise(() => closed),
-        end: (signal: NodeJS.Signals) =>
-          Effect.promise(() => {
-            child.kill(signal)
-            return exited
-          })
-      }
-    }),
-    ({ end }) => end("SIGKILL")
-  )
-
 const hasProof = ({ headers }: ReceivedRequest) => headers["mosaic-renewal-proof"] !== undefined
 
-const isRenewed = ({ message }: LogLine) => message === "the certificate is renewed"
 const isNotRenewed = ({ message }: LogLine) => message === "the certificate is not renewed"
 
 /** Waits for what happens in the directory to make it so. */

@@ -357,9 +357,9 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("mosaic federation p
     Effect.gen(function* () {
       const { ca, where } = yield* at
       const page = readFileSync(new URL("../../../docs/federation/rotation.md", import.meta.url), "utf8")
-      const script = [...page.matchAll(/^```(.*)\n([^]*?)^```$/gm)].map(([, info, content = ""]) => {
-        assert.strictEqual(info, "sh")
-        return content
+      const script = [...page.matchAll(/^```(.*)\n([^]*?)^```$/gm)].flatMap(([, info = "", content = ""]) => {
+        assert.include(["sh", "sh root"], info)
+        return info === "sh" ? [content] : []
       })
       assert.lengthOf(script, 1)
       const bin = join(where.environment["HOME"] ?? "", "bin")

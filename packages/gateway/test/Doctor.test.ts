@@ -66,6 +66,9 @@ const withPort = (url: string | undefined, port: number) => {
   return changed.href
 }
 
+/** Patient by itself, so that the doctor's own time counts. */
+const patient = (url: string) => `${url}?connect_timeout=600`
+
 interface Provisioner extends Readonly<Record<string, unknown>> {
   readonly name: string
 }
@@ -587,7 +590,7 @@ federated(
             const cases: ReadonlyArray<readonly [string, Environment, ReadonlyArray<string>, RegExp]> = [
               [
                 "postgres",
-                { DATABASE_URL: withPort(environment["DATABASE_URL"], port) },
+                { DATABASE_URL: patient(withPort(environment["DATABASE_URL"], port)) },
                 ofDatabase,
                 /^pg_isready -h 127\.0\.0\.1 -p \d+ -U mosaic$/
               ],

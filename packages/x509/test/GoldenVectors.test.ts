@@ -116,7 +116,7 @@ describe("The commands beside the vectors", () => {
         shell: "/bin/sh",
         cwd: directory,
         encoding: "utf8",
-        timeout: 55_000
+        timeout: 170_000
       })
       assert.strictEqual(status, 0, `${error?.message ?? ""}${stderr}`)
       assert.strictEqual(stdout, golden(file))

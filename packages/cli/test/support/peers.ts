@@ -5,15 +5,18 @@ import { join } from "node:path"
 import { PeerName } from "@mosaic-federation/domain/Grant"
 import type { GrantId } from "@mosaic-federation/domain/GrantId"
 import { UserId } from "@mosaic-federation/domain/UserId"
-import { StepCaProcess } from "@mosaic-federation/testing/StepCaProcess"
+import { StepCaProcess, type StepCaShape } from "@mosaic-federation/testing/StepCaProcess"
 import { DateTime, Duration, Effect } from "effect"
 import { clientOf, makeKey, startGateway } from "./gatewayProcess.ts"
 import { type Extra, station, user } from "./mosaic.ts"
 import { tlsProxy } from "./tlsProxy.ts"
 
-/** A gateway with a home of its own, and its operator. */
-export const grantor = Effect.fnUntraced(function* (extra: Extra = {}, ...args: ReadonlyArray<string>) {
-  const ca = yield* StepCaProcess
+/** A gateway with a home of its own at this CA, and its operator. */
+export const grantorAt = Effect.fnUntraced(function* (
+  ca: StepCaShape,
+  extra: Extra = {},
+  ...args: ReadonlyArray<string>
+) {
   const where = yield* station(ca.environment)
   const { key } = yield* makeKey(where, "admin")
   const gateway = yield* startGateway(where, extra, ...args)
@@ -42,6 +45,9 @@ export const grantor = Effect.fnUntraced(function* (extra: Extra = {}, ...args: 
     )
   return { ca, where, gateway, operator, operatorAt, newGrant, newToken }
 })
+
+export const grantor = (extra: Extra = {}, ...args: ReadonlyArray<string>) =>
+  StepCaProcess.use((ca) => grantorAt(ca, extra, ...args))
 
 /** A gateway that peers reach through a proxy; they know both by one bundle of roots. */
 export const grantorBehindProxy = Effect.fnUntraced(function* (extra: Extra = {}) {

@@ -20,7 +20,7 @@ import { StepCa } from "@mosaic-federation/issuance/StepCa"
 import { TaskRepo } from "@mosaic-federation/issuance/TaskRepo"
 import { TokenDiagnosis } from "@mosaic-federation/issuance/TokenDiagnosis"
 import { TokenSigner } from "@mosaic-federation/issuance/TokenSigner"
-import { Context, Duration, Effect, Exit, Layer, Option, Queue, Scope } from "effect"
+import { Context, Duration, Effect, Exit, Fiber, Layer, Option, Queue, Scope } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
 import { HttpApiBuilder, HttpApiScalar } from "effect/http-api"
 import { GatewayConfig } from "../GatewayConfig.ts"
@@ -163,10 +163,13 @@ const serving = Layer.effectContext(
       ).pipe(Scope.provide(own))
 
     const renewing = ({ certificate, own }: Generation, listener: Listener["Service"]) =>
-      Option.match(certificate, {
-        onNone: () => Effect.void,
-        onSome: ({ first, issue }) => Effect.forkIn(keepRenewed(issue, first, listener.renew), own)
-      })
+      Effect.forkIn(
+        Option.match(certificate, {
+          onNone: () => Effect.void,
+          onSome: ({ first, issue }) => keepRenewed(issue, first, listener.renew)
+        }),
+        own
+      )
 
     let generation = yield* start
     const bound = yield* Listener.make(
@@ -176,7 +179,7 @@ const serving = Layer.effectContext(
     const listener = Context.get(bound, Listener)
     const url = publicUrlOf(settings, listener.port)
     let handler = yield* routesOf(generation, url)
-    yield* renewing(generation, listener)
+    let renewal: Fiber.Fiber<void> = yield* renewing(generation, listener)
     yield* Context.get(bound, HttpServer.HttpServer).serve(Effect.suspend(() => handler))
 
     const reload = Effect.gen(function* () {
@@ -187,8 +190,10 @@ const serving = Layer.effectContext(
       const before = generation
       generation = next
       handler = nextHandler
+      // By its roots, the one before would ask for certificates that are no longer to be shown.
+      yield* Fiber.interrupt(renewal)
       if (Option.isSome(next.certificate)) yield* listener.renew(next.certificate.value.first.tls)
-      yield* renewing(next, listener)
+      renewal = yield* renewing(next, listener)
       const pause = Duration.sum(settings.requestTimeout, afterwards)
       yield* Effect.forkIn(Effect.delay(Scope.close(before.own, Exit.void), pause), scope)
       yield* Effect.logInfo("reloaded")
