@@ -52,12 +52,15 @@ const issue = Effect.fn("Quickstart.issue")(function* (step: string, grant: Gran
 
   heading("The issuance, step by step as in docs/issuance.md")
   const issuance = yield* Issuance
-  const requestedAt = DateTime.toDateUtc(yield* DateTime.now)
   const request = new IssueCertRequest({ grantId: grant.id, subjectUserId: grant.subjectUserId, csrPem })
   const { result, steps } = yield* withSteps(issuance.issue(request))
   for (const { millis: took, number, text } of steps) done(`${number} ${text}`, took)
   writeFileSync(paths.certificate, result.fullChainPem, { mode: 0o644 })
-  return { issued: result, csrPem, requestedAt }
+  // By the record: times are whole seconds in a certificate, and a moment sooner may be another one.
+  const grants = yield* GrantRepo
+  const [record] = yield* grants.certificates({ serial: result.serial })
+  if (record === undefined) return yield* Effect.die(new Error(`${result.serial} is not on record`))
+  return { issued: result, csrPem, requestedAt: DateTime.toDateUtc(record.requestedAt) }
 })
 
 interface Issued {
