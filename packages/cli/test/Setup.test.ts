@@ -192,6 +192,7 @@ mosaic federation cert issue --grant ${grantOf(kept)} --key-out new.key --cert-o
             liveCertificates: 2,
             caRevocations: { done: 2, open: 0, because: null }
           })
+          assert.match(yield* run(script("Retention")), /nothing was changed\.[^]*rows were deleted\./)
           assert.match(yield* run(script("Upgrade")), /The schema is up to date/)
         }),
       240_000

@@ -98,7 +98,7 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("documents", (it) =>
     Effect.gen(function* () {
       const where = yield* readerAtCa
       const scripts = blocksOf("docs/federation/audit.md").filter(({ info }) => /^sh\b/.test(info))
-      assert.lengthOf(scripts, 3)
+      assert.lengthOf(scripts, 4)
       const generated = "echo 0123456789abcdef0123456789abcdef >"
       for (const { content } of scripts) {
         const script = hasOpenssl ? content : content.replace("openssl rand -hex 24 >", generated)
@@ -180,6 +180,7 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("documents", (it) =>
         ["config show", fresh, ["config", "show"]],
         ["db migrate", fresh, ["db", "migrate"]],
         ["db status", fresh, ["db", "status"]],
+        ["db prune", where, ["db", "prune", "--dry-run"]],
         ["gateway doctor", where, ["gateway", "doctor", "--config", "local.json"]],
         ["audit verify", where, ["audit", "verify"]],
         ["audit tail", where, ["audit", "tail", "--limit", "1", "--grant", grant]],

@@ -2,7 +2,7 @@
  * What an enrollment token is: on record, with no secret in it, and as the peer holds it, one word that carries where to
  * redeem it and by which root to know that place.
  */
-import { DateTime, Redacted, Result, Schema } from "effect"
+import { DateTime, Duration, Redacted, Result, Schema } from "effect"
 import { EnrollmentTokenMalformed } from "./EnrollmentErrors.ts"
 import { EnrollmentTokenId } from "./EnrollmentTokenId.ts"
 import { GrantId } from "./GrantId.ts"
@@ -16,6 +16,9 @@ export const Sha256Hex = Schema.String.check(
 export const EnrollmentTokenStatus = Schema.Literals(["open", "used", "revoked", "expired"])
 
 export type EnrollmentTokenStatus = typeof EnrollmentTokenStatus.Type
+
+/** How long after its use a token gives the same certificate to the same CSR. */
+export const repeatableFor = Duration.hours(1)
 
 /** The redemption that brought the certificate. */
 export class EnrollmentTokenUse extends Schema.Class<EnrollmentTokenUse>("EnrollmentTokenUse")({

@@ -70,6 +70,8 @@ export const MosaicError = Schema.Union([
   Storage.AuditTailMissing,
   Storage.AuditSignatureInvalid,
   Storage.AuditUnprotected,
+  Storage.StorageRightMissing,
+  Storage.PruneUnderWay,
   ...Rotation.RotationError.members,
   Command.UsageInvalid,
   Command.InputUnreadable,

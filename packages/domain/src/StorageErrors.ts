@@ -1,5 +1,5 @@
 /** What goes wrong between the program and its records. */
-import { Schema } from "effect"
+import { DateTime, Schema } from "effect"
 import { ErrorClass } from "./ErrorClass.ts"
 import { ExitCode } from "./ExitCode.ts"
 
@@ -172,6 +172,42 @@ export class AuditUnprotected extends ErrorClass<AuditUnprotected>()(
     message: ({ login, problem }) => `the login ${login} ${problem}`,
     remediation: () =>
       "set MOSAIC_DATABASE_OWNER_URL to this login, run mosaic db migrate --app-password-file FILE, and put mosaic_app with that password in DATABASE_URL: docs/federation/audit.md"
+  }
+) {}
+
+export class StorageRightMissing extends ErrorClass<StorageRightMissing>()(
+  "StorageRightMissing",
+  { login: Schema.String, right: Schema.String },
+  {
+    code: "STORAGE_RIGHT_MISSING",
+    title: "The database login may not do this",
+    explanation:
+      "Pruning deletes audit records and certificates, which the server's login mosaic_app may not. The owner of the tables does it.",
+    httpStatus: 500,
+    exitCode: ExitCode.configuration,
+    retryable: false,
+    message: ({ login, right }) => `the login ${login} has no right to ${right}`,
+    remediation: () =>
+      "set MOSAIC_DATABASE_OWNER_URL (or _FILE) to the login that mosaic db migrate uses: docs/federation/audit.md"
+  }
+) {}
+
+export class PruneUnderWay extends ErrorClass<PruneUnderWay>()(
+  "PruneUnderWay",
+  { since: Schema.NullOr(Schema.DateTimeUtcFromString) },
+  {
+    ...storage,
+    code: "PRUNE_UNDER_WAY",
+    title: "Another process prunes this database",
+    explanation: "One process at a time prunes. Nothing was deleted by this one.",
+    httpStatus: 409,
+    retryable: true,
+    message: ({ since }) =>
+      since === null
+        ? "another process had the lock at that moment"
+        : `another process has been at it since ${DateTime.formatIso(since)}`,
+    remediation: () =>
+      "wait for it; where it hangs, see which session has the lock: SELECT * FROM pg_stat_activity JOIN pg_locks USING (pid) WHERE locktype = 'advisory'"
   }
 ) {}
 

@@ -29,13 +29,14 @@ export type AuditAction =
   | "api-key.create"
   | "api-key.rotate"
   | "api-key.revoke"
+  | "db.prune"
 
 /** A value, or a column of what the record is made from. */
 type Column = string | Fragment | null
 
 export interface AuditEvent {
   readonly action: AuditAction
-  /** `done`, `unchanged` or `refused`; of a certificate its new state; of a revocation at the CA `confirmed`. */
+  /** `done`, `unchanged` or `refused`; of a certificate its new state; of a revocation at the CA `confirmed`; of a prune `begun`. */
   readonly outcome: string | Fragment
   readonly grantId?: Column
   readonly serial?: Column

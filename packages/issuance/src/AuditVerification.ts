@@ -8,7 +8,7 @@ import {
   AuditTailMissing,
   type StorageError
 } from "@mosaic-federation/domain/StorageErrors"
-import { Effect } from "effect"
+import { Effect, Result } from "effect"
 import { breakBetween, type ChainBreak, type ChainLink, type ChainPoint, genesis } from "./AuditChain.ts"
 import { AuditKey, type AuditTrust, type SignedPoint } from "./AuditKey.ts"
 import { AuditRepo } from "./AuditRepo.ts"
@@ -54,13 +54,12 @@ const differs = ({ at, hash, height }: SignedPoint, found: string): ChainBreak =
   problem: `a head signed at ${at} has hash ${hash}, the chain has ${found}: it was rewritten up to here`
 })
 
-/** Wherever the chain is: nothing that its source says is believed unless it is signed or fits the hashes. */
-export const verifyChain = Effect.fn("AuditVerification.verifyChain")(function* <E>(
+const verifyFrom = Effect.fnUntraced(function* <E>(
+  checkpoint: SignedPoint | null,
   source: ChainSource<E>,
   trust: AuditTrust,
   { kept, own: ownHead }: HeldAgainst
 ): Effect.fn.Return<VerifiedChain, AuditVerificationError | E> {
-  const checkpoint = yield* source.checkpoint
   if (checkpoint !== null) {
     yield* trust.check("checkpoint", checkpoint, `the checkpoint at height ${checkpoint.height}`)
   }
@@ -112,6 +111,23 @@ export const verifyChain = Effect.fn("AuditVerification.verifyChain")(function* 
     heads: heads.length,
     headsOfOtherKeys: onRecord.length - trusted.length
   }
+})
+
+/** Wherever the chain is: nothing that its source says is believed unless it is signed or fits the hashes. */
+export const verifyChain = Effect.fn("AuditVerification.verifyChain")(function* <E>(
+  source: ChainSource<E>,
+  trust: AuditTrust,
+  held: HeldAgainst
+): Effect.fn.Return<VerifiedChain, AuditVerificationError | E> {
+  const checkpoint = yield* source.checkpoint
+  const found = yield* Effect.result(verifyFrom(checkpoint, source, trust, held))
+  if (Result.isSuccess(found)) return found.success
+  // What is missing may have been pruned in the meantime: then it is behind a new checkpoint, which has to be good too.
+  if (found.failure instanceof AuditChainBroken) {
+    const moved = yield* source.checkpoint
+    if ((moved?.height ?? 0) > (checkpoint?.height ?? 0)) return yield* verifyChain(source, trust, held)
+  }
+  return yield* Effect.fail(found.failure)
 })
 
 /** Where the database is. `kept` is a head that was kept elsewhere, and has to be good. */

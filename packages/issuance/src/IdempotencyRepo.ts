@@ -23,7 +23,7 @@ const Row = Schema.Struct({ request_sha256: Schema.String, serial: Schema.NullOr
 
 const KeyRow = Schema.Struct({ key: Schema.String })
 
-const kept = { hours: 24 } as const
+export const keptFor = { hours: 24 } as const
 
 export class IdempotencyRepo extends Context.Service<
   IdempotencyRepo,
@@ -64,7 +64,7 @@ export class IdempotencyRepo extends Context.Service<
       }: IdempotentRequest) {
         const now = yield* DateTime.now
         const at = DateTime.toDateUtc(now)
-        const forgotten = DateTime.toDateUtc(DateTime.subtract(now, kept))
+        const forgotten = DateTime.toDateUtc(DateTime.subtract(now, keptFor))
         yield* rowsOf(
           "forget idempotency keys",
           KeyRow,

@@ -22,6 +22,7 @@ import { apiKeys } from "./migrations/0005_api_keys.ts"
 import { idempotency } from "./migrations/0006_idempotency.ts"
 import { audit } from "./migrations/0007_audit.ts"
 import { journal } from "./migrations/0008_journal.ts"
+import { prune } from "./migrations/0009_prune.ts"
 
 /** Numbered without gaps; what was released is never edited. */
 const migrations = {
@@ -32,7 +33,8 @@ const migrations = {
   "0005_api_keys": apiKeys,
   "0006_idempotency": idempotency,
   "0007_audit": audit,
-  "0008_journal": journal
+  "0008_journal": journal,
+  "0009_prune": prune
 }
 
 export interface Migration {

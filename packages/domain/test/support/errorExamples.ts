@@ -312,6 +312,8 @@ export const errorExamples: ReadonlyArray<MosaicError> = [
     problem: "the signature does not fit what it signs"
   }),
   new Storage.AuditUnprotected({ login: "mosaic", problem: "is a superuser" }),
+  new Storage.StorageRightMissing({ login: "mosaic_app", right: "DELETE on federation_audit" }),
+  new Storage.PruneUnderWay({ since: passed }),
   new Rotation.CaConfigUnusable({
     path: "/srv/ca/config/ca.json",
     problem: "has no JWK provisioner mosaic-fed"

@@ -58,12 +58,12 @@ export const makeAuditOverApi = Effect.gen(function* () {
 
     verify: Effect.fn("AuditOperations.verify")(function* (kept: SignedPoint | null) {
       const named = yield* readTrusted
-      const { checkpoint, heads } = yield* ask((api) => api.audit.heads())
+      const signed = ask((api) => api.audit.heads())
       const { unsealed, ...head } = yield* ask((api) => api.audit.head())
       const trust = trustIn(named.length === 0 ? [keyIdOf(head.publicKey)] : named)
       const source = {
-        checkpoint: Effect.succeed(checkpoint),
-        heads: Effect.succeed(heads),
+        checkpoint: Effect.map(signed, ({ checkpoint }) => checkpoint),
+        heads: Effect.map(signed, ({ heads }) => heads),
         links: linksUpTo(head.height)
       }
       const { end: _, ...verified } = yield* verifyChain(source, trust, { kept, own: head })

@@ -16,7 +16,8 @@ import {
 import {
   type EnrollmentToken,
   type EnrollmentTokenUse,
-  parseEnrollmentToken
+  parseEnrollmentToken,
+  repeatableFor
 } from "@mosaic-federation/domain/EnrollmentToken"
 import type { Grant } from "@mosaic-federation/domain/Grant"
 import type { IssuedCert } from "@mosaic-federation/domain/IssuedCert"
@@ -69,9 +70,6 @@ const lease = Duration.minutes(1)
 const look = Schedule.spaced(Duration.millis(100))
 const looks = 100
 
-/** How long after its use a token gives the same certificate to the same CSR. */
-const repeatable = Duration.hours(1)
-
 const usedError = ({ id }: EnrollmentToken, use: EnrollmentTokenUse) =>
   new EnrollmentTokenUsed({
     tokenId: id,
@@ -96,7 +94,7 @@ export const decideRedemption = (
 ): Result.Result<Decision, Refusal> => {
   const { expiresAt, id: tokenId, keySha256, revokedAt, use } = token
   if (use !== null) {
-    const inTime = DateTime.isLessThan(now, DateTime.addDuration(use.at, repeatable))
+    const inTime = DateTime.isLessThan(now, DateTime.addDuration(use.at, repeatableFor))
     return usedForCsr === csr.sha256Hex && inTime
       ? Result.succeed({ _tag: "Repeat", use })
       : Result.fail(usedError(token, use))

@@ -1,14 +1,14 @@
 /** Runs a statement and reads its rows, so that whatever goes wrong with either is a storage error of the closed union. */
 import { StorageFailed, StorageUnavailable } from "@mosaic-federation/domain/StorageErrors"
-import { Effect, Schema } from "effect"
+import { type Duration, Effect, Schema } from "effect"
 import type { SqlError } from "effect/sql/SqlError"
 import { storageError } from "./storageError.ts"
 
-const patience = "30 seconds"
+const standardPatience = "30 seconds"
 
-/** A server that took the statement and went silent is given up after 30 s. */
+/** A server that took the statement and went silent is given up after a while. */
 const bounded =
-  (operation: string) =>
+  (operation: string, patience: string & Duration.Input) =>
   <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | StorageUnavailable> =>
     Effect.timeoutOrElse(effect, {
       duration: patience,
@@ -28,16 +28,17 @@ const decoderOf = <Row, Encoded>(row: Schema.Codec<Row, Encoded>): Decode<Row> =
   return decode
 }
 
-/** A row that does not decode was changed by hand. */
+/** A row that does not decode was changed by hand. `patience` is for what may take long. */
 export const rowsOf = <Row, Encoded>(
   operation: string,
   row: Schema.Codec<Row, Encoded>,
-  statement: Effect.Effect<ReadonlyArray<unknown>, SqlError>
+  statement: Effect.Effect<ReadonlyArray<unknown>, SqlError>,
+  patience: string & Duration.Input = standardPatience
 ) => {
   const decode = decoderOf(row)
   return statement.pipe(
     Effect.mapError(storageError(operation)),
-    bounded(operation),
+    bounded(operation, patience),
     Effect.flatMap((rows) =>
       decode(rows).pipe(Effect.mapError((error) => new StorageFailed({ operation, reason: error.message })))
     )

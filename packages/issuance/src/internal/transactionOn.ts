@@ -7,12 +7,12 @@ import { storageError } from "./storageError.ts"
 
 export const transactionOn =
   (sql: SqlClient) =>
-  <A, E>(
+  <A, E, R>(
     operation: string,
-    effect: Effect.Effect<A, E | SqlError>
-  ): Effect.Effect<A, Exclude<E, SqlError> | StorageUnavailable | StorageFailed> =>
+    effect: Effect.Effect<A, E | SqlError, R>
+  ): Effect.Effect<A, Exclude<E, SqlError> | StorageUnavailable | StorageFailed, R> =>
     sql
       .withTransaction(effect)
       .pipe(
         Effect.catchIf(isSqlError, (error) => Effect.fail(storageError(operation)(error)))
-      ) as Effect.Effect<A, Exclude<E, SqlError> | StorageUnavailable | StorageFailed>
+      ) as Effect.Effect<A, Exclude<E, SqlError> | StorageUnavailable | StorageFailed, R>

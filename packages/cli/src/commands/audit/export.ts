@@ -3,7 +3,7 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import { entryDocument } from "../../AuditEntryView.ts"
 import { optional } from "../../flags.ts"
-import { Json, writeOut } from "../../Output.ts"
+import { Json, writeError, writeOut } from "../../Output.ts"
 import { useAudit } from "../../Services.ts"
 
 const flags = {
@@ -30,6 +30,12 @@ export const exportAll = Command.make(
         if (json) yield* writeOut('{"entries":[')
         let last = after
         let entries = yield* audit.entries(after)
+        const [first] = entries
+        if (first !== undefined && first.height > after + 1) {
+          yield* writeError(
+            `Nothing is there from height ${after + 1} to ${first.height - 1}: pruned, or cut out, as mosaic audit verify tells.\n`
+          )
+        }
         while (entries.length > 0) {
           const texts = entries.map((entry) => JSON.stringify(entryDocument(entry)))
           const comma = last === after ? "" : ","

@@ -33,6 +33,8 @@ export const verify = Command.make(
       unsealed
     } = yield* useAudit((audit) => audit.verify(kept))
     const keyId = keyIdOf(end.publicKey)
+    // What such a head covers is gone: the checkpoint's signature alone vouches for it.
+    const isPruned = kept !== null && checkpoint !== null && kept.height < checkpoint.height
     yield* print({
       document: {
         height: end.height,
@@ -44,14 +46,25 @@ export const verify = Command.make(
             ? null
             : { height: checkpoint.height, hash: checkpoint.hash, at: checkpoint.at },
         heads: { held: heads, ofOtherKeys: headsOfOtherKeys },
+        given: kept === null ? null : { height: kept.height, compared: !isPruned },
         head: { ...end, keyId }
       },
       lines: [
         `The audit record is intact: ${checked} entries${checkpoint === null ? "" : ` behind the checkpoint at height ${checkpoint.height}`}, held against ${heads} signed heads.`,
+        ...(checkpoint === null
+          ? []
+          : [
+              `begins    at height ${checkpoint.height + 1}, by a checkpoint that was signed at ${checkpoint.at}`
+            ]),
         `height    ${end.height}`,
         `hash      ${end.hash}`,
         `unsealed  ${unsealed}`,
         `key       ${keyId}`,
+        ...(isPruned
+          ? [
+              `The head that was given is of height ${kept.height}, and everything up to height ${checkpoint.height} is pruned: its signature is good, and there is nothing left to hold it against.`
+            ]
+          : []),
         ...(headsOfOtherKeys === 0
           ? []
           : [
