@@ -2,7 +2,7 @@
 import { generateKeyPairSync, type KeyObject } from "node:crypto"
 import { assert, layer } from "@effect/vitest"
 import { StepCaProcess } from "@mosaic-federation/testing/StepCaProcess"
-import { Effect } from "effect"
+import { Effect, Schedule } from "effect"
 import { SignJWT } from "jose"
 import { clientOf, startGateway } from "./support/gatewayProcess.ts"
 import { documentOf, type ErrorDocument, mosaic, station } from "./support/mosaic.ts"
@@ -35,6 +35,17 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("operators of an OID
       assert.strictEqual(line["requester"], "oidc:operator-read")
       const none = yield* refusal(yield* issuer.token("visitor"))
       assert.deepStrictEqual([none.code, none.message.includes("this is none")], ["SCOPE_INSUFFICIENT", true])
+      const admin = yield* as(yield* issuer.token("admin"))
+      const [entry] = yield* Effect.repeat(
+        Effect.map(admin.audit.list({ query: {} }), ({ entries }) => entries),
+        { until: ({ length }) => length > 0, schedule: Schedule.spaced("100 millis") }
+      )
+      assert.deepInclude(entry, {
+        action: "operator.request",
+        requester: "oidc:operator-visitor",
+        subject: "GET /v1/grants",
+        errorCode: "SCOPE_INSUFFICIENT"
+      })
     })
   )
 

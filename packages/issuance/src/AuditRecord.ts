@@ -30,6 +30,7 @@ export type AuditAction =
   | "api-key.rotate"
   | "api-key.revoke"
   | "db.prune"
+  | "operator.request"
 
 /** A value, or a column of what the record is made from. */
 type Column = string | Fragment | null
@@ -80,37 +81,37 @@ export const auditBy = (sql: SqlClient) =>
   })
 
 /** What an error refuses was decided here; an outage decides nothing. */
-const isRefusal = (error: unknown): error is MosaicError =>
+export const isRefusal = (error: unknown): error is MosaicError =>
   isMosaicError(error) && (error.exitCode === ExitCode.refused || error.exitCode === ExitCode.usage)
 
-type AskedFor = Omit<AuditEvent, "outcome" | "errorCode">
+export type AskedFor = Omit<AuditEvent, "outcome" | "errorCode">
 
-const noteRefusal = Effect.fnUntraced(
-  function* (sql: SqlClient, event: AskedFor, refusal: string) {
-    const audit = yield* auditBy(sql)
-    const at = DateTime.toDateUtc(yield* DateTime.now)
-    yield* audit(at, { ...event, outcome: "refused", errorCode: refusal })
-  },
-  Effect.mapError(storageError("record a refusal")),
-  (noted, _sql, { action }, refusal) =>
-    Effect.matchEffect(noted, {
-      onSuccess: () => Effect.void,
-      onFailure: ({ code, message: why }) =>
-        Effect.logError("a refusal is not on the audit record", { action, refusal, code, why })
-    })
-)
+/** Records a refusal by its code. A record that cannot be written is told to the log, and the refusal stands. */
+export const refusedOn = (sql: SqlClient) =>
+  Effect.fnUntraced(
+    function* (event: AskedFor, refusal: string) {
+      const audit = yield* auditBy(sql)
+      const at = DateTime.toDateUtc(yield* DateTime.now)
+      yield* audit(at, { ...event, outcome: "refused", errorCode: refusal })
+    },
+    Effect.mapError(storageError("record a refusal")),
+    (noted, { action }, refusal) =>
+      Effect.matchEffect(noted, {
+        onSuccess: () => Effect.void,
+        onFailure: ({ code, message: why }) =>
+          Effect.logError("a refusal is not on the audit record", { action, refusal, code, why })
+      })
+  )
 
-/**
- * Records the refusals of an effect. They change nothing that a record could be committed with, so a record that cannot be
- * written is told to the log and the refusal stands.
- */
-export const refusingOn =
-  (sql: SqlClient) =>
-  <A, E, R>(
+/** Records the refusals of an effect: they change nothing that a record could be committed with. */
+export const refusingOn = (sql: SqlClient) => {
+  const refused = refusedOn(sql)
+  return <A, E, R>(
     event: AskedFor,
     effect: Effect.Effect<A, E, R>,
     unless: (error: MosaicError) => boolean = () => false
   ): Effect.Effect<A, E, R> =>
     Effect.tapError(effect, (error) =>
-      isRefusal(error) && !unless(error) ? noteRefusal(sql, event, error.code) : Effect.void
+      isRefusal(error) && !unless(error) ? refused(event, error.code) : Effect.void
     )
+}

@@ -16,7 +16,7 @@ import {
   genesis
 } from "./AuditChain.ts"
 import type { SignedPoint } from "./AuditKey.ts"
-import { refusingOn } from "./AuditRecord.ts"
+import { refusedOn, refusingOn } from "./AuditRecord.ts"
 import { rowsOf } from "./internal/rowsOf.ts"
 import { transactionOn } from "./internal/transactionOn.ts"
 
@@ -168,6 +168,8 @@ export class AuditRepo extends Context.Service<
     readonly heads: Effect.Effect<ReadonlyArray<SignedPoint>, StorageError>
     /** Nothing happens where this key has signed that height already. */
     readonly recordHead: (head: SignedPoint) => Effect.Effect<void, StorageError>
+    /** Records a refusal by its code. */
+    readonly refused: ReturnType<typeof refusedOn>
     /** Records the refusals of an effect, which stand whether or not that can be written. */
     readonly refusing: ReturnType<typeof refusingOn>
   }
@@ -370,6 +372,7 @@ export class AuditRepo extends Context.Service<
         checkpoint,
         heads,
         recordHead,
+        refused: refusedOn(sql),
         refusing: refusingOn(sql)
       })
     })

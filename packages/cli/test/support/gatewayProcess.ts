@@ -6,7 +6,7 @@ import { EnrollmentAuth } from "@mosaic-federation/domain/api/EnrollmentAuth"
 import { GatewayApi } from "@mosaic-federation/domain/api/GatewayApi"
 import { OperatorAuth } from "@mosaic-federation/domain/api/OperatorAuth"
 import { Effect, Layer, type Scope } from "effect"
-import { HttpClientRequest } from "effect/http"
+import { HttpClient, HttpClientRequest } from "effect/http"
 import { HttpApiClient, HttpApiMiddleware } from "effect/http-api"
 import { documentOf, type Extra, mosaic, start, type Station } from "./mosaic.ts"
 
@@ -144,12 +144,7 @@ export const layerTransport = ({ certificate, rootPath }: ClientOptions) =>
 export const clientOf = Effect.fnUntraced(function* (url: string, options: ClientOptions) {
   const { bearer = "", headers = {} } = options
   const authorize: HttpApiMiddleware.HttpApiMiddlewareClient<never, never, never> = ({ next, request }) =>
-    next(
-      HttpClientRequest.setHeaders(
-        bearer === "" ? request : HttpClientRequest.bearerToken(request, bearer),
-        headers
-      )
-    )
+    next(bearer === "" ? request : HttpClientRequest.bearerToken(request, bearer))
   const services = yield* Layer.build(
     Layer.mergeAll(
       layerTransport(options),
@@ -157,5 +152,6 @@ export const clientOf = Effect.fnUntraced(function* (url: string, options: Clien
       HttpApiMiddleware.layerClient(EnrollmentAuth, authorize)
     )
   )
-  return yield* Effect.provide(HttpApiClient.make(GatewayApi, { baseUrl: url }), services)
+  const transformClient = HttpClient.mapRequest(HttpClientRequest.setHeaders(headers))
+  return yield* Effect.provide(HttpApiClient.make(GatewayApi, { baseUrl: url, transformClient }), services)
 })

@@ -76,6 +76,10 @@ const shownCertificate = (proof: string): Result.Result<Certificate, RenewalProo
   })
 }
 
+/** The DER of the certificate that a proof names, whether or not it proves anything. */
+export const shownIn = (proof: string): Uint8Array | undefined =>
+  Result.getOrUndefined(shownCertificate(proof))?.der
+
 export class RenewalProof extends Context.Service<
   RenewalProof,
   {

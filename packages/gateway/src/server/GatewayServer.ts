@@ -35,6 +35,7 @@ import { TaskRunner } from "../TaskRunner.ts"
 import * as TaskWorker from "../TaskWorker.ts"
 import * as anyRequest from "./anyRequest.ts"
 import { ApiKeys } from "./ApiKeys.ts"
+import { AuditedRefusals } from "./AuditedRefusals.ts"
 import * as auditHandlers from "./auditHandlers.ts"
 import * as AuditSealer from "./AuditSealer.ts"
 import * as certificatesHandlers from "./certificatesHandlers.ts"
@@ -114,6 +115,7 @@ const program = Layer.mergeAll(
   Renewal.layerNoDeps,
   RenewalProof.layerNoDeps,
   PeerIdentity.layerNoDeps,
+  AuditedRefusals.layerNoDeps,
   TaskQueue.layerNoDeps
 ).pipe(
   Layer.provideMerge(AuditedIssuance.layer.pipe(Layer.provide(Issuance.layerNoDeps))),

@@ -2,11 +2,16 @@
 import { Access, includesScope } from "@mosaic-federation/domain/api/Access"
 import { CurrentOperator, type Operator, OperatorAuth } from "@mosaic-federation/domain/api/OperatorAuth"
 import { CurrentRequest } from "@mosaic-federation/domain/CurrentRequest"
+import { GrantId } from "@mosaic-federation/domain/GrantId"
+import type { MosaicError } from "@mosaic-federation/domain/MosaicError"
+import { SerialNumber } from "@mosaic-federation/domain/SerialNumber"
 import { AuthenticationRequired, ScopeInsufficient } from "@mosaic-federation/domain/ServerErrors"
-import { Context, Effect, Layer, Redacted } from "effect"
+import { Context, Effect, Layer, Redacted, Schema } from "effect"
+import { HttpRouter } from "effect/http"
 import type { HttpApiEndpoint } from "effect/http-api"
 import { RateLimits } from "../RateLimits.ts"
 import { ApiKeys } from "./ApiKeys.ts"
+import { AuditedRefusals } from "./AuditedRefusals.ts"
 import { looksLikeJwt, OidcVerifier } from "./OidcVerifier.ts"
 import { CurrentRecord } from "./RequestRecord.ts"
 import { ServerConfig } from "./ServerConfig.ts"
@@ -17,6 +22,20 @@ const neededScope = ({ annotations, method, path }: HttpApiEndpoint.Top) => {
   throw new Error(`${method} ${path} is guarded and does not say by which scope`)
 }
 
+const isGrantId = Schema.is(GrantId)
+const isSerial = Schema.is(SerialNumber)
+
+/** What a request that is refused asked for. */
+const eventOf = Effect.fnUntraced(function* ({ method, path }: HttpApiEndpoint.Top) {
+  const { id, serial } = yield* HttpRouter.params
+  return {
+    action: "operator.request" as const,
+    grantId: isGrantId(id) ? id : null,
+    serial: isSerial(serial) ? serial : null,
+    subject: `${method} ${path}`
+  }
+})
+
 export const layer = Layer.effect(
   OperatorAuth,
   Effect.gen(function* () {
@@ -24,6 +43,7 @@ export const layer = Layer.effect(
     const issuer = yield* OidcVerifier
     const keys = yield* ApiKeys
     const limits = yield* RateLimits
+    const refusals = yield* AuditedRefusals
 
     const identify = Effect.fnUntraced(function* (credential: Redacted.Redacted, from: string) {
       if (Redacted.value(credential) === "") return yield* new AuthenticationRequired()
@@ -35,17 +55,31 @@ export const layer = Layer.effect(
       return { scope, requester: `api-key:${id}` }
     })
 
+    /** Of somebody who has proved who they are. */
+    const noteRefusal = (error: MosaicError, whose: string, endpoint: HttpApiEndpoint.Top) =>
+      Effect.flatMap(eventOf(endpoint), (event) =>
+        refusals.note({ error, whose, event: Effect.succeed(event) })
+      )
+
     return OperatorAuth.of({
       bearer: (httpEffect, { credential, endpoint }) => {
         const needed = neededScope(endpoint)
         return Effect.gen(function* () {
           const record = yield* CurrentRecord
-          const { requester, scope } = yield* identify(credential, record.from)
+          const { requester, scope } = yield* identify(credential, record.from).pipe(
+            Effect.tapError((error) =>
+              error._tag === "ApiKeyRevoked" || error._tag === "ApiKeyExpired"
+                ? noteRefusal(error, `api-key:${error.keyId}`, endpoint)
+                : Effect.void
+            )
+          )
           record.requester = requester
           yield* limits.count(perKey, requester)
           if (scope === null || !includesScope(scope, needed)) {
             const action = `${endpoint.method} ${endpoint.path}`
-            return yield* new ScopeInsufficient({ needed, held: scope ?? "none", action })
+            const error = new ScopeInsufficient({ needed, held: scope ?? "none", action })
+            yield* noteRefusal(error, requester, endpoint)
+            return yield* error
           }
           const operator: Operator = { scope, requester }
           return yield* httpEffect.pipe(

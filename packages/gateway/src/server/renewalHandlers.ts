@@ -9,10 +9,11 @@ import { HttpApiBuilder } from "effect/http-api"
 import { PeerIdentity } from "../peer/PeerIdentity.ts"
 import { issuedDocument } from "../operator/certificateDocuments.ts"
 import { Renewal } from "../peer/Renewal.ts"
-import { RenewalProof } from "../peer/RenewalProof.ts"
+import { RenewalProof, shownIn } from "../peer/RenewalProof.ts"
 import { RateLimits } from "../RateLimits.ts"
 import { countIssuance } from "./Metrics.ts"
 import { PublicUrl } from "./PublicUrl.ts"
+import { makeRenewalRefusals } from "./renewalRefusals.ts"
 import { CurrentRecord } from "./RequestRecord.ts"
 import { ServerConfig } from "./ServerConfig.ts"
 import { shownCertificate } from "./shownCertificate.ts"
@@ -27,6 +28,7 @@ const renewal = HttpApiBuilder.group(
     const proofs = yield* RenewalProof
     const publicUrl = yield* PublicUrl
     const renewals = yield* Renewal
+    const refusals = yield* makeRenewalRefusals
     const audience = new URL("/v1/renew", publicUrl).href
 
     const byProof = Effect.fnUntraced(function* (
@@ -41,11 +43,24 @@ const renewal = HttpApiBuilder.group(
       return yield* proofs.verify({ proof, body: new Uint8Array(body), audience })
     })
 
+    const shownBy = Effect.fnUntraced(function* (
+      request: HttpServerRequest.HttpServerRequest,
+      proof: string | undefined
+    ) {
+      return proof === undefined ? yield* shownCertificate(request) : yield* byProof(request, proof)
+    })
+
     return handlers.handleAll({
       renew: Effect.fnUntraced(function* ({ headers, payload, request }) {
         const proof = headers["mosaic-renewal-proof"]
-        const shown = yield* proof === undefined ? shownCertificate(request) : byProof(request, proof)
-        const identity = yield* peers.identify(shown)
+        const shown = yield* shownBy(request, proof).pipe(
+          Effect.tapError((error) =>
+            refusals.unproved(error, proof === undefined ? undefined : shownIn(proof))
+          )
+        )
+        const identity = yield* peers
+          .identify(shown)
+          .pipe(Effect.tapError((error) => refusals.proved(error, shown)))
         const record = yield* CurrentRecord
         const requester = `certificate:${identity.record.serial}`
         record.requester = requester
