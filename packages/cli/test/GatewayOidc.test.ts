@@ -134,10 +134,14 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("operators of an OID
         ["MOSAIC_OIDC_ISSUER", "http://id.example", "http://id.example"],
         ["MOSAIC_OIDC_ALGORITHMS", "RS256,HS256", "https://id.example"]
       ] as const) {
-        const { code, stdout } = yield* mosaic(where, ["gateway", "serve", "--json"], {
-          MOSAIC_OIDC_ISSUER: issuer,
-          [variable]: value
-        })
+        const { code, stdout } = yield* mosaic(
+          where,
+          ["gateway", "serve", "--listen", "127.0.0.1:0", "--json"],
+          {
+            MOSAIC_OIDC_ISSUER: issuer,
+            [variable]: value
+          }
+        )
         const { error } = documentOf<ErrorDocument>(stdout)
         assert.deepStrictEqual([code, error.code, error.details["variable"]], [8, "CONFIG_INVALID", variable])
       }
