@@ -50,7 +50,7 @@ export class GrantRevoked extends ErrorClass<GrantRevoked>()(
     message: ({ grantId, reason, revokedAt }) =>
       `grant ${grantId} was revoked at ${DateTime.formatIso(revokedAt)}: ${reason}`,
     remediation: () =>
-      `create a new grant: mosaic federation grant create --user USER --peer PEER --scope SCOPE --expires-in 30d`
+      `create a new grant, or as a peer ask the grantor for one: mosaic federation grant create --user USER --peer PEER --scope SCOPE --expires-in 30d`
   }
 ) {}
 
@@ -80,7 +80,7 @@ export class GrantExpired extends ErrorClass<GrantExpired>()(
     httpStatus: 403,
     message: ({ expiresAt, grantId }) => `grant ${grantId} expired at ${DateTime.formatIso(expiresAt)}`,
     remediation: () =>
-      `create a new grant: mosaic federation grant create --user USER --peer PEER --scope SCOPE --expires-in 30d`
+      `create a new grant, or as a peer ask the grantor for one: mosaic federation grant create --user USER --peer PEER --scope SCOPE --expires-in 30d`
   }
 ) {}
 

@@ -54,6 +54,12 @@ const lookUpOrSay = (leaf: Parameters<typeof lookUp>[0]) =>
       : Effect.die(looked.failure)
   })
 
+const verifyCommand = (file: string, root: Option.Option<string>, isRootSet: boolean) => {
+  const command = `mosaic federation cert verify ${file}`
+  if (Option.isSome(root)) return `${command} --root ${root.value}`
+  return isRootSet ? command : `${command} --root FILE`
+}
+
 export const inspect = Command.make(
   "inspect",
   flags,
@@ -73,7 +79,7 @@ export const inspect = Command.make(
     const failed = evaluations.filter(({ outcome }) => outcome === "mismatch")
     const verdict =
       failed.length === 0
-        ? "It has the form of a grant certificate. Whether to accept it: mosaic federation cert verify"
+        ? `It has the form of a grant certificate. Whether to accept it: ${verifyCommand(file, root, roots.length > 0)}`
         : `It is no valid grant certificate: ${failed.map(({ field }) => field).join(", ")}.`
     yield* print({
       document: {
