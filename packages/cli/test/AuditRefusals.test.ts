@@ -131,7 +131,7 @@ layer(StepCaProcess.layer({ lifetimes }), { timeout: "120 seconds", excludeTestS
         yield* refused(held, "GRANT_REVOKED", about)
 
         const other = yield* newGrant
-        const short = yield* issue(other, "2s")
+        const short = yield* issue(other, "5s")
         yield* operator.grants.suspend({ params: { id: other } })
         const { requestId } = yield* Effect.repeat(refusedRenewal(short), {
           until: ({ code }) => code === "PEER_CERTIFICATE_EXPIRED",

@@ -123,7 +123,8 @@ federated("mosaic gateway serve, federated", () => {
             assert.match((yield* one.text("/metrics")).body, /^mosaic_valkey_up 1$/m)
           }
           const told = one.log().filter(({ message }) => message.startsWith("Valkey is away"))
-          assert.isTrue(told.length >= 2 && told.length <= 4, JSON.stringify(told))
+          // By the outage and its reasons, and not by the request.
+          assert.isTrue(told.length >= 2 && told.length < 10, JSON.stringify(told))
           assert.deepInclude(told[0], { level: "warn", code: "VALKEY_UNAVAILABLE" })
           const { caRevocations } = yield* operator.grants.revoke({ params, payload: { reason: "over" } })
           assert.deepInclude(caRevocations, { done: 2, open: 0 })

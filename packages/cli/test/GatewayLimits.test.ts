@@ -180,7 +180,7 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("limits of the gatew
 
   it.effect("a request that takes too long is given up, and what it began is settled", () =>
     Effect.gen(function* () {
-      const limits = { MOSAIC_REQUEST_TIMEOUT: "1s", STEP_CA_TIMEOUT: "3s" }
+      const limits = { MOSAIC_REQUEST_TIMEOUT: "4s", STEP_CA_TIMEOUT: "12s" }
       const { operator } = yield* gatewayWith(limits)
       const grant = yield* operator.grants.create({ payload: yield* newGrant })
       const { pem } = yield* makeCsr("P-256")
