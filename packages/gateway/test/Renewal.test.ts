@@ -141,7 +141,10 @@ describe("Renewal", () => {
         }
         // A minute is allowed for; a few seconds may pass until it is looked at.
         for (const off of [Duration.seconds(-61), Duration.seconds(70)]) {
-          const proof = yield* makeRenewalProof({ ...good, now: DateTime.addDuration(yield* DateTime.now, off) })
+          const proof = yield* makeRenewalProof({
+            ...good,
+            now: DateTime.addDuration(yield* DateTime.now, off)
+          })
           const error = yield* Effect.flip(verify(proof))
           assert.strictEqual(error.code, "RENEWAL_PROOF_STALE")
           assert.include(error.remediation, "set this machine's clock (date -u)")
