@@ -17,10 +17,12 @@ export const recordLines = (record: CertificateDocument, now: DateTime.Utc): Rea
     `grant        ${record.grantId}`,
     `acts for     user ${record.subjectUserId}`,
     `asked for    ${utc(DateTime.toDateUtc(record.requestedAt))}`,
+    ...(record.requester === null ? [] : [`asked by     ${record.requester}, request ${record.requestId}`]),
     ...(record.notBefore === null ? [] : [`valid from   ${utc(DateTime.toDateUtc(record.notBefore))}`]),
     `valid to     ${utc(end)}  (${timeLeft(end, DateTime.toDateUtc(now))})`,
     ...(record.fingerprintSha256 === null ? [] : [`fingerprint  SHA-256 ${record.fingerprintSha256}`]),
-    `CSR          SHA-256 ${record.csrSha256}`
+    `CSR          SHA-256 ${record.csrSha256}`,
+    ...(record.jti === null ? [] : [`jti          ${record.jti}`])
   ]
 }
 

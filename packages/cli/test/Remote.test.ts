@@ -66,8 +66,10 @@ const varying: ReadonlyArray<readonly [RegExp, string]> = [
   [/"secondsLeft":\d+/g, '"secondsLeft":0'],
   [/\b[0-9a-f]{64}\b/g, "<sha256>"],
   [/\b\d{19,39}\b/g, "<serial>"],
-  [/"createdBy":"(?:cli:[\w.-]+|api-key:[0-9a-f]{16})"/g, '"createdBy":"<requester>"'],
-  [/ +(?:cli:[\w.-]+|api-key:[0-9a-f]{16}) */g, " <requester> "]
+  [/"(createdBy|requester)":"(?:cli:[\w.-]+|api-key:[0-9a-f]{16})"/g, '"$1":"<requester>"'],
+  [/ +(?:cli:[\w.-]+|api-key:[0-9a-f]{16}),? */g, " <requester> "],
+  [/("requestId":"|request )[0-9a-f-]{36}/g, "$1<request>"],
+  [/("jti":"|jti +)[A-Za-z0-9_-]{43}/g, "$1<jti>"]
 ]
 
 const normal = (text: string, ids: ReadonlyArray<string>): string =>
@@ -157,7 +159,8 @@ const steps: ReadonlyArray<Step> = [
   federation("cert list --grant GRANT --json", 0, /"state":"issued"/),
   federation(`cert list --peer gateway.example --user ${user} --expiring 2h`, 0, /^SERIAL[^\n]*\n[^\n]*\n$/),
   federation("cert list --state ambiguous", 0, /^No such certificate is on record/),
-  federation("cert show SERIAL", 0, /mosaic federation cert export/),
+  federation("cert show SERIAL", 0, /asked by     (cli|api-key):[^ ]+, request [0-9a-f-]{36}$/m),
+  federation("cert show SERIAL", 0, /jti +[A-Za-z0-9_-]{43}\n\nTo a file: mosaic federation cert export/),
   federation("cert show SERIAL --json", 0, /"fullChain":"-----BEGIN/),
   federation("cert show 1234567890123456789 --json", 3, /"CERTIFICATE_NOT_FOUND"/),
   federation("cert export SERIAL --cert-out again.crt --json"),

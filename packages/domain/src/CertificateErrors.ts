@@ -53,7 +53,7 @@ export class IssuanceAmbiguous extends ErrorClass<IssuanceAmbiguous>()(
     message: ({ because, becauseCode, deadBy, serial }) =>
       `${becauseCode}: ${because}; a certificate of serial ${serial} may exist and is dead by ${DateTime.formatIso(deadBy)}`,
     remediation: ({ serial }) =>
-      `ask again when the CA answers; a running gateway has the serial revoked then, and by hand it is: step ca revoke ${serial} --token "$(step ca token ${serial} --revoke --provisioner NAME --key KEY_FILE)"`
+      `ask again when the CA answers; a running gateway has the serial revoked then, and so has: mosaic federation cert revoke ${serial} --reason "answer lost"`
   }
 ) {}
 

@@ -26,27 +26,46 @@ export class GatewayUnreachable extends ErrorClass<GatewayUnreachable>()(
 const untrusted = {
   issuer: {
     found: "its certificate does not chain to the root that is given",
-    remedy:
-      "give the root of this gateway in --gateway-root or MOSAIC_GATEWAY_ROOT; compare fingerprints: step certificate fingerprint ROOT_FILE"
+    remedy: {
+      operator:
+        "give the root of this gateway in --gateway-root or MOSAIC_GATEWAY_ROOT; compare fingerprints: step certificate fingerprint ROOT_FILE",
+      peer: "compare the root in the peer's directory with the grantor's: step certificate fingerprint DIR/root.crt; where the grantor has another one now, enroll again: mosaic federation enroll --url URL --token-file FILE --out DIR --force"
+    }
   },
   name: {
     found: "its certificate does not name that host in subjectAltName",
-    remedy: "use a name that is in the certificate, or add the name to the gateway's MOSAIC_GATEWAY_NAMES"
+    remedy: {
+      operator:
+        "use a name that is in the certificate, or add the name to the gateway's MOSAIC_GATEWAY_NAMES",
+      peer: "ask the grantor to add that name to the gateway's MOSAIC_GATEWAY_NAMES, or for a token of the URL that it has now"
+    }
   },
   time: {
     found: "its certificate is not valid now",
-    remedy: "check this machine's clock (date -u), then the gateway's log: it renews its own certificate"
+    remedy: {
+      operator: "check this machine's clock (date -u), then the gateway's log: it renews its own certificate",
+      peer: "check this machine's clock (date -u), then tell the grantor, whose gateway renews its own certificate"
+    }
   },
   handshake: {
     found: "the TLS handshake failed",
-    remedy:
-      "check that the URL names the gateway's own TLS port and no plain HTTP: openssl s_client -connect HOST:PORT"
+    remedy: {
+      operator:
+        "check that the URL names the gateway's own TLS port and no plain HTTP: openssl s_client -connect HOST:PORT",
+      peer: "see what answers there, and tell the grantor: openssl s_client -connect HOST:PORT"
+    }
   }
 } as const
 
 export class GatewayUntrusted extends ErrorClass<GatewayUntrusted>()(
   "GatewayUntrusted",
-  { ...url, check: Schema.Literals(["issuer", "name", "time", "handshake"]), reason: Schema.String },
+  {
+    ...url,
+    check: Schema.Literals(["issuer", "name", "time", "handshake"]),
+    reason: Schema.String,
+    /** Who asked: the remedies of a peer are others. */
+    asker: Schema.Literals(["operator", "peer"])
+  },
   {
     ...unavailable,
     code: "GATEWAY_UNTRUSTED",
@@ -56,7 +75,7 @@ export class GatewayUntrusted extends ErrorClass<GatewayUntrusted>()(
     httpStatus: 502,
     retryable: false,
     message: ({ check, reason, url }) => `${url}: ${untrusted[check].found} (${reason})`,
-    remediation: ({ check }) => untrusted[check].remedy
+    remediation: ({ asker, check }) => untrusted[check].remedy[asker]
   }
 ) {}
 

@@ -188,7 +188,16 @@ const written = (value: unknown): string => {
 }
 
 /** What only programs need: the thread into the CA's log, and what a caller knows because it asked. */
-const forPrograms = new Set(["requestId", "grantId", "revokedAtCa", "phase", "check", "mismatches", "_tag"])
+const forPrograms = new Set([
+  "requestId",
+  "grantId",
+  "revokedAtCa",
+  "phase",
+  "check",
+  "asker",
+  "mismatches",
+  "_tag"
+])
 
 describe("MosaicError", () => {
   it("has every class that a module of errors exports", async () => {

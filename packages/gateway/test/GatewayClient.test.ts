@@ -196,6 +196,13 @@ describe("the client of a gateway", () => {
         message: /its certificate does not chain to the root that is given/,
         remedy: "give the root of this gateway in --gateway-root or MOSAIC_GATEWAY_ROOT"
       })
+      // A peer has no such option, but a directory and a grantor.
+      const peer = yield* clientOf(server.port, other.pem, { asker: "peer" })
+      assertFails(yield* Effect.flip(getGrant(peer)), {
+        code: "GATEWAY_UNTRUSTED",
+        message: /its certificate does not chain to the root that is given/,
+        remedy: "compare the root in the peer's directory with the grantor's"
+      })
       server.present(yield* makeServerIdentity(root, { names: ["elsewhere.example"] }))
       assertFails(yield* tell(server.port, root.pem), {
         code: "GATEWAY_UNTRUSTED",

@@ -100,9 +100,11 @@ const ownKey = Effect.gen(function* () {
   return yield* Effect.fromResult(readKey(Redacted.make(text), path))
 })
 
-/** The ids of keys that `MOSAIC_AUDIT_TRUST` names. */
+const trustVariable = "MOSAIC_AUDIT_TRUST"
+
+/** The ids that `MOSAIC_AUDIT_TRUST` names: those keys, and no other, are believed. With none, it is the one that signs. */
 export const readTrusted = Effect.gen(function* () {
-  const variable = "MOSAIC_AUDIT_TRUST"
+  const variable = trustVariable
   const text = Option.getOrElse(yield* optionalSetting(variable), () => "")
   const ids = text.split(",").flatMap((id) => (id.trim() === "" ? [] : [id.trim().toLowerCase()]))
   const wrong = ids.find((id) => !/^[0-9a-f]{64}$/.test(id))
@@ -171,8 +173,18 @@ export class AuditKey extends Context.Service<
     Effect.gen(function* (): Effect.fn.Return<AuditKey["Service"], SettingError, FileSystem.FileSystem> {
       const key = yield* ownKey
       const publicKey = createPublicKey(key).export({ format: "der", type: "spki" }).toString("base64url")
+      const id = keyIdOf(publicKey)
+      const named = yield* readTrusted
+      if (named.length > 0 && !named.includes(id)) {
+        return yield* new ConfigInvalid({
+          variable: trustVariable,
+          problem: `it does not name ${id}, the key by which heads are signed here`,
+          expects:
+            "the ids of all keys that are believed, that one and those before it, with commas between them"
+        })
+      }
       return AuditKey.of({
-        ...trustIn([keyIdOf(publicKey), ...(yield* readTrusted)]),
+        ...trustIn([id, ...named]),
         publicKey,
         sign: (kind, point, at) => {
           const { hash, height } = point

@@ -309,13 +309,22 @@ layer(TestLayer, { timeout: "60 seconds", excludeTestServices: true })("AuditVer
       const audit = yield* AuditRepo
       yield* audit.recordHead(forged)
       assert.deepInclude(yield* verifyAudit(null), { headsOfOtherKeys: 1 })
-      const trusting = yield* keyOf({ MOSAIC_HOME: home, MOSAIC_AUDIT_TRUST: keyIdOf(other.publicKey) })
+      const own = keyIdOf((yield* AuditKey).publicKey)
+      const both = `${own}, ${keyIdOf(other.publicKey)}`
+      const trusting = yield* keyOf({ MOSAIC_HOME: home, MOSAIC_AUDIT_TRUST: both })
       const trusted = yield* Effect.flip(Effect.provideService(verifyAudit(null), AuditKey, trusting))
       assert.strictEqual(trusted.code, "AUDIT_TAIL_MISSING")
       yield* SqlClient.use((sql) => sql`DELETE FROM federation_audit_heads WHERE height > ${head.height}`)
       for (const [env, problem] of [
         [{ MOSAIC_AUDIT_KEY: "no key" }, "MOSAIC_AUDIT_KEY: it is not a private key in PEM"],
-        [{ MOSAIC_HOME: home, MOSAIC_AUDIT_TRUST: "abc" }, 'MOSAIC_AUDIT_TRUST: "abc" is not the id of a key']
+        [
+          { MOSAIC_HOME: home, MOSAIC_AUDIT_TRUST: "abc" },
+          'MOSAIC_AUDIT_TRUST: "abc" is not the id of a key'
+        ],
+        [
+          { MOSAIC_HOME: home, MOSAIC_AUDIT_TRUST: keyIdOf(other.publicKey) },
+          `MOSAIC_AUDIT_TRUST: it does not name ${own}, the key by which heads are signed here`
+        ]
       ] as const) {
         assert.strictEqual((yield* Effect.flip(keyOf(env))).message, problem)
       }

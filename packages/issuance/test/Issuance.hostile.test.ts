@@ -312,7 +312,10 @@ describe("Issuance over a CA that lies", () => {
         assert.strictEqual(error.code, "ISSUANCE_AMBIGUOUS")
         const [record] = yield* recordsOf(grant)
         assert.include(error.message, `a certificate of serial ${record?.serial} may exist and is dead by`)
-        assert.include(error.remediation, `step ca revoke ${record?.serial}`)
+        assert.include(
+          error.remediation,
+          `mosaic federation cert revoke ${record?.serial} --reason "answer lost"`
+        )
         assert.strictEqual(record?.state, "ambiguous")
         assert.strictEqual(ca.signRequests.length, before + 1)
       })

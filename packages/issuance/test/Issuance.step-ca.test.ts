@@ -3,10 +3,9 @@ import { execFileSync, spawnSync } from "node:child_process"
 import { createPrivateKey, randomBytes } from "node:crypto"
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { dirname, join } from "node:path"
+import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { assert, describe, it, layer } from "@effect/vitest"
-import { IssuanceAmbiguous } from "@mosaic-federation/domain/CertificateErrors"
 import { type Grant, NewGrant, PeerName } from "@mosaic-federation/domain/Grant"
 import { GrantId } from "@mosaic-federation/domain/GrantId"
 import { IssueCertRequest } from "@mosaic-federation/domain/IssueCertRequest"
@@ -467,35 +466,6 @@ describe("Issuance over a real step-ca", () => {
         const serial = randomSerial()
         yield* ca.revoke(serial, "never signed")
         yield* ca.revoke(serial, "again")
-      })
-    )
-
-    it.effect("has a serial revoked by hand as ISSUANCE_AMBIGUOUS says", () =>
-      Effect.gen(function* () {
-        const ca = yield* StepCaProcess
-        const { step } = yield* stepTools()
-        const { remediation } = new IssuanceAmbiguous({
-          grantId: GrantId.make("0d6f6c8e-8f0b-4a6e-9d5c-3b2a1f0e9d8c"),
-          serial: randomSerial(),
-          becauseCode: "CA_TIMEOUT",
-          because: "no answer",
-          deadBy: yield* DateTime.now
-        })
-        const { keyPath, name, passwordPath } = ca.provisioner
-        const command = (remediation.split("by hand it is: ")[1] ?? "")
-          .replace("NAME", name)
-          .replace("KEY_FILE", `${keyPath} --password-file ${passwordPath}`)
-        const revoked = spawnSync("sh", ["-c", command], {
-          encoding: "utf8",
-          env: {
-            PATH: `${dirname(step.path)}:${process.env["PATH"]}`,
-            HOME: dirname(keyPath),
-            STEP_CA_URL: ca.url,
-            STEP_ROOT: ca.rootPath
-          }
-        })
-        assert.strictEqual(revoked.status, 0, revoked.stderr)
-        assert.match(revoked.stdout + revoked.stderr, /has been revoked/)
       })
     )
 

@@ -26,4 +26,20 @@ describe("MosaicHome", () => {
       })
     )
   }
+
+  it.effect("is nothing that Node would try to make for ever", () =>
+    Effect.gen(function* () {
+      for (const home of ["/proc", "/proc/x", "/proc/self/x/y"]) {
+        const error = yield* Effect.flip(under({ MOSAIC_HOME: home }))
+        assert.deepStrictEqual(
+          [error.code, error.message, error.remediation],
+          [
+            "CONFIG_INVALID",
+            `MOSAIC_HOME: no directory can be made at ${home}, which is in the file system of processes`,
+            "set MOSAIC_HOME to a directory that this user can make or write in"
+          ]
+        )
+      }
+    })
+  )
 })

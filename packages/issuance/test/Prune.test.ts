@@ -632,13 +632,14 @@ layer(ServerLayer, { timeout: "120 seconds", excludeTestServices: true })("Prune
           )
         }
         const ours = yield* AuditKey
-        const { privateKey } = generateKeyPairSync("ed25519")
+        const { privateKey, publicKey } = generateKeyPairSync("ed25519")
+        const theirs = keyIdOf(publicKey.export({ format: "der", type: "spki" }).toString("base64url"))
         const strange = yield* AuditKey.pipe(
           Effect.provide(Layer.fresh(AuditKey.layer)),
           Effect.provide(
             environment({
               MOSAIC_AUDIT_KEY: privateKey.export({ format: "pem", type: "pkcs8" }).toString(),
-              MOSAIC_AUDIT_TRUST: keyIdOf(ours.publicKey)
+              MOSAIC_AUDIT_TRUST: `${keyIdOf(ours.publicKey)},${theirs}`
             })
           )
         )

@@ -20,6 +20,12 @@ export const CertificateDocument = Schema.Struct({
   /** Lower-case hex SHA-256 of the DER; null unless issued. */
   fingerprintSha256: Schema.NullOr(Schema.String),
   csrSha256: Schema.String,
+  /** Who asked for it; null, like the two below, in a record of an earlier version. */
+  requester: Schema.NullOr(Schema.String),
+  /** By which request, as in the logs and the audit record. */
+  requestId: Schema.NullOr(Schema.String),
+  /** Of the one-time token that the CA was asked with, as in the CA's log; null too while the CA may yet take it. */
+  jti: Schema.NullOr(Schema.String),
   errorCode: Schema.NullOr(Schema.String),
   revokedAtCa: Schema.NullOr(Instant)
 }).annotate({ identifier: "CertificateRecord" })

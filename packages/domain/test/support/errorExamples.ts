@@ -205,7 +205,8 @@ export const errorExamples: ReadonlyArray<MosaicError> = [
   new Gateway.GatewayUntrusted({
     url: gatewayUrl,
     check: "issuer",
-    reason: "UNABLE_TO_VERIFY_LEAF_SIGNATURE"
+    reason: "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+    asker: "operator"
   }),
   new Gateway.GatewayAnswerLost({ url: gatewayUrl, reason: "no complete answer within 60000 ms" }),
   new Gateway.GatewayAnswerUnreadable({ url: gatewayUrl, problem: "200 with a body that is not JSON" }),

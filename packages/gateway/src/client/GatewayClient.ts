@@ -39,6 +39,8 @@ export interface GatewayClientOptions {
   readonly bearer?: Redacted.Redacted
   /** What a peer says who it is with. */
   readonly certificate?: ClientCertificate
+  /** Whose remedies an error tells; the operator's by default. */
+  readonly asker?: GatewayUntrusted["asker"]
   /** DNS, TCP and TLS together; 5 s by default. */
   readonly connectTimeout?: Duration.Duration
   /** The whole exchange; 60 s by default, because a gateway waits for its CA. */
@@ -46,7 +48,7 @@ export interface GatewayClientOptions {
 }
 
 /** Of a connection that failed. Where nothing was sent, nothing was done. */
-const gatewayError = (error: TransportError): MosaicError => {
+const gatewayError = (error: TransportError, asker: GatewayUntrusted["asker"]): MosaicError => {
   const url = error.origin
   switch (error._tag) {
     case "CaConnectionRefused":
@@ -55,13 +57,13 @@ const gatewayError = (error: TransportError): MosaicError => {
     case "CaNameNotResolved":
       return new GatewayUnreachable({ url, reason: error.reason })
     case "CaIssuerUnknown":
-      return new GatewayUntrusted({ url, check: "issuer", reason: error.reason })
+      return new GatewayUntrusted({ url, check: "issuer", reason: error.reason, asker })
     case "CaCertificateExpired":
-      return new GatewayUntrusted({ url, check: "time", reason: error.reason })
+      return new GatewayUntrusted({ url, check: "time", reason: error.reason, asker })
     case "CaHostNameMismatch":
-      return new GatewayUntrusted({ url, check: "name", reason: "ERR_TLS_CERT_ALTNAME_INVALID" })
+      return new GatewayUntrusted({ url, check: "name", reason: "ERR_TLS_CERT_ALTNAME_INVALID", asker })
     case "CaTlsFailed":
-      return new GatewayUntrusted({ url, check: "handshake", reason: error.reason })
+      return new GatewayUntrusted({ url, check: "handshake", reason: error.reason, asker })
     case "CaTimeout":
       return error.phase === "connect"
         ? new GatewayUnreachable({ url, reason: `none within ${error.afterMillis} ms` })
@@ -133,6 +135,7 @@ const pinnedTransport = Effect.fnUntraced(function* (options: GatewayClientOptio
     ...(options.anyAnchor === undefined ? {} : { anyAnchor: options.anyAnchor }),
     ...(certificate === undefined ? {} : { certificate })
   })
+  const { asker = "operator" } = options
   const exchange = Effect.fnUntraced(function* (request: HttpClientRequest.HttpClientRequest) {
     const { requestId } = yield* CurrentRequest
     const response = yield* Effect.mapError(
@@ -144,7 +147,7 @@ const pinnedTransport = Effect.fnUntraced(function* (options: GatewayClientOptio
         accept: "bytes",
         requestId
       }),
-      gatewayError
+      (error) => gatewayError(error, asker)
     )
     const refused = response.status < 400 ? Option.none() : refusal(options.url.origin, response.body)
     return yield* Option.match(refused, {

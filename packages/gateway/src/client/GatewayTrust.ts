@@ -29,7 +29,7 @@ const pemsOf = (leaf: DetailedPeerCertificate): ReadonlyArray<string> => {
 
 const connectFailure = (url: string, { code = "UNKNOWN" }: NodeJS.ErrnoException) =>
   code.startsWith("ERR_SSL_") || code === "EPROTO" || code === "ECONNRESET"
-    ? new GatewayUntrusted({ url, check: "handshake", reason: code })
+    ? new GatewayUntrusted({ url, check: "handshake", reason: code, asker: "peer" })
     : new GatewayUnreachable({ url, reason: code })
 
 /**

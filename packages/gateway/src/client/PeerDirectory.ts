@@ -25,6 +25,7 @@ import {
 import { basename, join, resolve } from "node:path"
 import { OutputExists } from "@mosaic-federation/domain/CommandErrors"
 import { PeerDirectoryBusy, PeerDirectoryUnusable } from "@mosaic-federation/domain/PeerSideErrors"
+import { isInProc } from "@mosaic-federation/issuance/ProcFileSystem"
 import { type Certificate, parseCertificates } from "@mosaic-federation/x509/Certificate"
 import { parse as parseCsr } from "@mosaic-federation/x509/CertificateRequest"
 import type { DateTime } from "effect"
@@ -356,6 +357,13 @@ export const createDirectory = (
   { force }: { readonly force: boolean }
 ): Effect.Effect<PeerDirectory, PeerDirectoryUnusable | PeerDirectoryBusy | OutputExists, Scope.Scope> =>
   Effect.gen(function* () {
+    if (isInProc(resolve(path))) {
+      return yield* new PeerDirectoryUnusable({
+        directory: path,
+        problem: "no directory can be made in the file system of processes",
+        advice: "name another directory; nothing was asked for"
+      })
+    }
     yield* Effect.try({
       try: () => mkdirSync(path, { recursive: true, mode: 0o700 }),
       catch: (error) => {

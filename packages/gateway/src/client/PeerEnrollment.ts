@@ -41,7 +41,7 @@ export const enroll = Effect.fn("PeerEnrollment.enroll")(function* ({
   const roots = yield* fetchRoots(gateway, contents.roots)
   const rootsPem = roots.map(({ pem }) => pem)
   const document = yield* Effect.scoped(
-    Effect.flatMap(GatewayClient.make({ url: gateway, rootsPem, bearer: token }), ({ ask }) =>
+    Effect.flatMap(GatewayClient.make({ asker: "peer", url: gateway, rootsPem, bearer: token }), ({ ask }) =>
       ask((api) => api.enrollment.enroll({ payload: { csr: csrPem } })).pipe(
         Effect.retry({ while: again, schedule: Schedule.spaced("1 second"), times: 2 })
       )

@@ -9,6 +9,7 @@ export const whoami = Effect.fn("PeerQuestion.whoami")(function* ({ held, privat
   return yield* Effect.scoped(
     Effect.gen(function* () {
       const gateway = yield* GatewayClient.make({
+        asker: "peer",
         url: held.url,
         rootsPem: held.roots.map(({ pem }) => pem),
         certificate: { fullChainPem: held.fullChainPem, privateKeyPem }

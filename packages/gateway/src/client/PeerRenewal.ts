@@ -43,6 +43,7 @@ export const renew = Effect.fn("PeerRenewal.renew")(
     return yield* Effect.scoped(
       Effect.gen(function* () {
         const client = yield* GatewayClient.make({
+          asker: "peer",
           url: held.url,
           rootsPem: held.roots.map(({ pem }) => pem),
           certificate: { fullChainPem: held.fullChainPem, privateKeyPem }

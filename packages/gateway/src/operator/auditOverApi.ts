@@ -1,6 +1,6 @@
 /**
- * What operators do with the audit record, over the API of a gateway. The keys that are believed are those that
- * `MOSAIC_AUDIT_TRUST` names here, else the one by which the gateway signs at this moment.
+ * What operators do with the audit record, over the API of a gateway. The keys that are believed are, as everywhere, those
+ * that `MOSAIC_AUDIT_TRUST` names, and with none the one that signs: here the gateway's of this moment.
  */
 import { NodeFileSystem } from "@effect/platform-node"
 import type { AuditEntry } from "@mosaic-federation/issuance/AuditChain"

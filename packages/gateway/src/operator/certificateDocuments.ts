@@ -21,6 +21,10 @@ export const recordDocument = (record: CertificateRecord): CertificateDocument =
   notAfter: record.notAfter,
   fingerprintSha256: record.fingerprintSha256,
   csrSha256: record.csrSha256,
+  requester: record.requester,
+  requestId: record.requestId,
+  // step-ca burns a token by its jti alone: whoever may read could spoil one that is still to come.
+  jti: record.state === "intent" ? null : record.jti,
   errorCode: record.errorCode,
   revokedAtCa: record.revokedAtCa
 })
