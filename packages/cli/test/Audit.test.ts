@@ -1,11 +1,12 @@
 /** `mosaic audit` from the command line, and the gateway's part in it: it seals, signs, and is not let in where it could do more. */
 import { randomBytes, randomUUID } from "node:crypto"
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, layer } from "@effect/vitest"
 import { EmbeddedPostgres } from "@mosaic-federation/issuance/EmbeddedPostgres"
 import { StepCaProcess } from "@mosaic-federation/testing/StepCaProcess"
+import { removeDirectory } from "@mosaic-federation/testing/removeDirectory"
 import { Effect, Layer } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
 import { federated } from "./support/federatedDatabase.ts"
@@ -41,7 +42,7 @@ const TestLayer = Layer.merge(
     Effect.map(
       Effect.acquireRelease(
         Effect.sync(() => mkdtempSync(join(tmpdir(), "mosaic-audit-"))),
-        (path) => Effect.sync(() => rmSync(path, { recursive: true }))
+        removeDirectory
       ),
       EmbeddedPostgres.layerAt
     )

@@ -1,6 +1,6 @@
 /** Migrations from the command line: forward only, one at a time, and never behind the back of other replicas. */
 import { randomUUID } from "node:crypto"
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, mkdtempSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { assert, layer } from "@effect/vitest"
@@ -8,6 +8,7 @@ import * as PgClient from "@effect/sql-pg/PgClient"
 import { EmbeddedPostgres } from "@mosaic-federation/issuance/EmbeddedPostgres"
 import { latestMigration } from "@mosaic-federation/issuance/Migrations"
 import { grants } from "@mosaic-federation/issuance/migrations/0001_grants"
+import { removeDirectory } from "@mosaic-federation/testing/removeDirectory"
 import { Effect, Layer, Redacted } from "effect"
 import * as Migrator from "effect/sql/Migrator"
 import { SqlClient } from "effect/sql/SqlClient"
@@ -39,7 +40,7 @@ const ServerLayer = Layer.unwrap(
   Effect.map(
     Effect.acquireRelease(
       Effect.sync(() => mkdtempSync(join(tmpdir(), "mosaic-db-"))),
-      (path) => Effect.sync(() => rmSync(path, { recursive: true }))
+      removeDirectory
     ),
     EmbeddedPostgres.layerAt
   )

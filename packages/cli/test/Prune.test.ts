@@ -1,11 +1,12 @@
 /** `mosaic db prune` as it is run by a timer: beside a gateway that serves, twice at once, killed, and without the right to it. */
 import { createHash, randomUUID } from "node:crypto"
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, mkdtempSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, layer } from "@effect/vitest"
 import { EmbeddedPostgres } from "@mosaic-federation/issuance/EmbeddedPostgres"
 import { StepCaProcess } from "@mosaic-federation/testing/StepCaProcess"
+import { removeDirectory } from "@mosaic-federation/testing/removeDirectory"
 import { Effect, Layer } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
 import { federated } from "./support/federatedDatabase.ts"
@@ -53,7 +54,7 @@ const TestLayer = Layer.merge(
     Effect.map(
       Effect.acquireRelease(
         Effect.sync(() => mkdtempSync(join(tmpdir(), "mosaic-prune-"))),
-        (path) => Effect.sync(() => rmSync(path, { recursive: true }))
+        removeDirectory
       ),
       EmbeddedPostgres.layerAt
     )

@@ -1,12 +1,13 @@
 /** The server's login of the federated tier: it does all of the server's work, and cannot change what is on the audit record. */
 import { randomBytes, randomUUID } from "node:crypto"
-import { mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, layer } from "@effect/vitest"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { NewGrant, PeerName } from "@mosaic-federation/domain/Grant"
 import { UserId } from "@mosaic-federation/domain/UserId"
+import { removeDirectory } from "@mosaic-federation/testing/removeDirectory"
 import { DateTime, Duration, Effect, Layer, Option, Redacted } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
 import { ApiKeyRepo } from "../src/ApiKeyRepo.ts"
@@ -25,7 +26,7 @@ const ServerLayer = Layer.unwrap(
   Effect.map(
     Effect.acquireRelease(
       Effect.sync(() => mkdtempSync(join(tmpdir(), "mosaic-role-"))),
-      (path) => Effect.sync(() => rmSync(path, { recursive: true }))
+      removeDirectory
     ),
     EmbeddedPostgres.layerAt
   )

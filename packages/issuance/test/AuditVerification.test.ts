@@ -1,11 +1,12 @@
 /** The audit record in the hands of somebody who may do anything to the database: whatever is done, it is found and located. */
 import { createHash, generateKeyPairSync, randomUUID } from "node:crypto"
-import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { mkdtempSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, layer } from "@effect/vitest"
 import { NewGrant, PeerName } from "@mosaic-federation/domain/Grant"
 import { UserId } from "@mosaic-federation/domain/UserId"
+import { removeDirectory } from "@mosaic-federation/testing/removeDirectory"
 import { ConfigProvider, DateTime, Effect, Layer } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
 import { AuditKey, keyIdOf, type SignedPoint } from "../src/AuditKey.ts"
@@ -20,9 +21,9 @@ const home = mkdtempSync(join(tmpdir(), "mosaic-audit-"))
 const layerEnvironment = (env: Readonly<Record<string, string>>) =>
   ConfigProvider.layer(ConfigProvider.fromEnv({ env }))
 
-const HomeLayer = Layer.effectDiscard(
-  Effect.acquireRelease(Effect.void, () => Effect.sync(() => rmSync(home, { recursive: true, force: true })))
-).pipe(Layer.provideMerge(layerEnvironment({ MOSAIC_HOME: home })))
+const HomeLayer = Layer.effectDiscard(Effect.acquireRelease(Effect.void, () => removeDirectory(home))).pipe(
+  Layer.provideMerge(layerEnvironment({ MOSAIC_HOME: home }))
+)
 
 const TestLayer = Layer.mergeAll(GrantRepo.layerNoDeps, AuditRepo.layerNoDeps, AuditKey.layer).pipe(
   Layer.provideMerge(Database.layer),

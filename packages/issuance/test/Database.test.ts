@@ -1,11 +1,12 @@
 import { randomUUID } from "node:crypto"
 import { once } from "node:events"
-import { mkdtemp, rm, writeFile } from "node:fs/promises"
+import { mkdtemp, writeFile } from "node:fs/promises"
 import { type AddressInfo, createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { assert, describe, it, layer } from "@effect/vitest"
+import { removeDirectory } from "@mosaic-federation/testing/removeDirectory"
 import { ConfigProvider, Effect, Layer, Redacted } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
 import { inspect } from "node:util"
@@ -16,7 +17,7 @@ import { command } from "./programs/Program.ts"
 
 const directory = Effect.acquireRelease(
   Effect.promise(() => mkdtemp(join(tmpdir(), "mosaic-test-"))),
-  (path) => Effect.promise(() => rm(path, { recursive: true }))
+  removeDirectory
 )
 
 const ServerLayer = Layer.unwrap(Effect.map(directory, EmbeddedPostgres.layerAt))

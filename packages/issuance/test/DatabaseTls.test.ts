@@ -1,9 +1,10 @@
 /** TLS to PostgreSQL, against a server that serves it: what each sslmode accepts, and that nothing loosens it. */
-import { mkdtemp, rm, writeFile } from "node:fs/promises"
+import { mkdtemp, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, layer } from "@effect/vitest"
 import { makeRoot, makeServerIdentity } from "@mosaic-federation/testing/TestPki"
+import { removeDirectory } from "@mosaic-federation/testing/removeDirectory"
 import { Context, Effect, Layer, Redacted } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
 import * as Database from "../src/Database.ts"
@@ -24,7 +25,7 @@ class Servers extends Context.Service<Servers, Parts>()("test/DatabaseTls/Server
     Effect.gen(function* () {
       const directory = yield* Effect.acquireRelease(
         Effect.promise(() => mkdtemp(join(tmpdir(), "mosaic-test-"))),
-        (path) => Effect.promise(() => rm(path, { recursive: true }))
+        removeDirectory
       )
       const write = Effect.fnUntraced(function* (name: string, text: string) {
         const path = join(directory, name)

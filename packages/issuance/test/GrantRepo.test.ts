@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from "node:crypto"
-import { mkdtemp, rm } from "node:fs/promises"
+import { mkdtemp } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, layer } from "@effect/vitest"
@@ -8,6 +8,7 @@ import { GrantId } from "@mosaic-federation/domain/GrantId"
 import { IssuedCert } from "@mosaic-federation/domain/IssuedCert"
 import { SerialNumber } from "@mosaic-federation/domain/SerialNumber"
 import { UserId } from "@mosaic-federation/domain/UserId"
+import { removeDirectory } from "@mosaic-federation/testing/removeDirectory"
 import { ConfigProvider, DateTime, Deferred, Effect, Fiber, Layer } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
 import * as Database from "../src/Database.ts"
@@ -17,7 +18,7 @@ const home = Layer.unwrap(
   Effect.map(
     Effect.acquireRelease(
       Effect.promise(() => mkdtemp(join(tmpdir(), "mosaic-test-"))),
-      (path) => Effect.promise(() => rm(path, { recursive: true }))
+      removeDirectory
     ),
     (path) => ConfigProvider.layer(ConfigProvider.fromEnv({ env: { MOSAIC_HOME: path } }))
   )

@@ -4,7 +4,7 @@
  */
 import dns from "node:dns"
 import { generateKeyPairSync } from "node:crypto"
-import { mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, layer, vi } from "@effect/vitest"
@@ -16,6 +16,7 @@ import { hostileCa } from "@mosaic-federation/testing/HostileCa"
 import { StepCaProcess } from "@mosaic-federation/testing/StepCaProcess"
 import { makeRoot } from "@mosaic-federation/testing/TestPki"
 import { parseRootBundle } from "@mosaic-federation/x509/RootBundle"
+import { removeDirectory } from "@mosaic-federation/testing/removeDirectory"
 import { ConfigProvider, DateTime, Duration, Effect, Layer, Redacted, Result } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
 import * as Database from "../src/Database.ts"
@@ -29,7 +30,7 @@ const layerRecords = Layer.unwrap(
   Effect.map(
     Effect.acquireRelease(
       Effect.sync(() => mkdtempSync(join(tmpdir(), "mosaic-test-"))),
-      (home) => Effect.sync(() => rmSync(home, { recursive: true, force: true }))
+      removeDirectory
     ),
     (home) =>
       GrantRepo.layerNoDeps.pipe(

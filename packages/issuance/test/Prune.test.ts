@@ -1,10 +1,11 @@
 /** Retention: what ended long ago goes, what lives or is needed stays, and the audit record can be proved as before. */
 import { createHash, generateKeyPairSync, randomUUID } from "node:crypto"
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { mkdtempSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, layer } from "@effect/vitest"
 import * as PgClient from "@effect/sql-pg/PgClient"
+import { removeDirectory } from "@mosaic-federation/testing/removeDirectory"
 import { ConfigProvider, DateTime, Deferred, Duration, Effect, Fiber, Layer, Redacted } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
 import { setAppPassword } from "../src/AppRole.ts"
@@ -22,9 +23,7 @@ const environment = (env: Readonly<Record<string, string>>) =>
 
 const ServerLayer = Layer.unwrap(
   Effect.as(
-    Effect.acquireRelease(Effect.void, () =>
-      Effect.sync(() => rmSync(home, { recursive: true, force: true }))
-    ),
+    Effect.acquireRelease(Effect.void, () => removeDirectory(home)),
     EmbeddedPostgres.layerAt(home)
   )
 )

@@ -1,12 +1,13 @@
 import { spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
-import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs"
+import { mkdtempSync, readFileSync, statSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
 import { StepCaProcess } from "@mosaic-federation/testing/StepCaProcess"
 import { parseCertificates } from "@mosaic-federation/x509/Certificate"
+import { removeDirectory } from "@mosaic-federation/testing/removeDirectory"
 import { Effect, Result } from "effect"
 import { CurrentPage } from "../src/Page.ts"
 import { quickstart } from "../src/Quickstart.ts"
@@ -14,7 +15,7 @@ import { quickstartPaths } from "../src/QuickstartPaths.ts"
 
 const temporary = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "mosaic-quickstart-"))),
-  (directory) => Effect.sync(() => rmSync(directory, { recursive: true, force: true }))
+  removeDirectory
 )
 
 const read = (directory: string) => {

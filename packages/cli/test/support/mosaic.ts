@@ -1,11 +1,12 @@
 /** The command as users have it: a process of its own, started by the launcher, in a directory and a home of its own. */
 import { spawn } from "node:child_process"
 import { once } from "node:events"
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs"
+import { mkdirSync, mkdtempSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { text } from "node:stream/consumers"
 import { fileURLToPath } from "node:url"
+import { removeDirectory } from "@mosaic-federation/testing/removeDirectory"
 import { Effect } from "effect"
 
 export const launcher = fileURLToPath(new URL("../../bin/mosaic.mjs", import.meta.url))
@@ -29,7 +30,7 @@ export const station = (environment: Readonly<Record<string, string>> = {}) =>
   Effect.map(
     Effect.acquireRelease(
       Effect.sync(() => mkdtempSync(join(tmpdir(), "mosaic-cli-"))),
-      (root) => Effect.sync(() => rmSync(root, { recursive: true, force: true }))
+      removeDirectory
     ),
     (root): Station => {
       const directory = join(root, "work")

@@ -1,6 +1,6 @@
 /** PostgreSQL 17, Valkey 8 and step-ca, all in order, and the doctor that looks at them with settings of the test's. */
 import { spawnSync } from "node:child_process"
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -10,6 +10,7 @@ import { FederatedParts } from "@mosaic-federation/testing/FederatedParts"
 import type { NativePostgres, NativeValkey } from "@mosaic-federation/testing/FederatedServer"
 import { type StepCaShape, StepCaProcess } from "@mosaic-federation/testing/StepCaProcess"
 import { stepTools } from "@mosaic-federation/testing/StepTools"
+import { removeDirectory } from "@mosaic-federation/testing/removeDirectory"
 import { ConfigProvider, Context, Duration, Effect, Layer, Option, Redacted } from "effect"
 import { examine } from "../../src/doctor/Doctor.ts"
 import { GatewayConfig } from "../../src/GatewayConfig.ts"
@@ -34,7 +35,7 @@ export class DoctorStage extends Context.Service<
     Effect.gen(function* () {
       const directory = yield* Effect.acquireRelease(
         Effect.sync(() => mkdtempSync(join(tmpdir(), "mosaic-doctor-"))),
-        (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
+        removeDirectory
       )
       const offline = join(directory, "offline")
       mkdirSync(offline)

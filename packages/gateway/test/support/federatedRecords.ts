@@ -1,6 +1,6 @@
 /** Grants and certificates on record, in a database that goes with the test. */
 import { randomBytes, randomUUID } from "node:crypto"
-import { mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { NewGrant, PeerName } from "@mosaic-federation/domain/Grant"
@@ -10,6 +10,7 @@ import * as Database from "@mosaic-federation/issuance/Database"
 import { GrantRepo } from "@mosaic-federation/issuance/GrantRepo"
 import { randomSerial } from "@mosaic-federation/issuance/randomSerial"
 import { TaskRepo } from "@mosaic-federation/issuance/TaskRepo"
+import { removeDirectory } from "@mosaic-federation/testing/removeDirectory"
 import { ConfigProvider, Context, DateTime, Effect, Layer, Logger } from "effect"
 
 const hour = 3_600_000
@@ -24,7 +25,7 @@ export class Home extends Context.Service<Home, { readonly environment: Readonly
     Effect.map(
       Effect.acquireRelease(
         Effect.sync(() => mkdtempSync(join(tmpdir(), "mosaic-test-"))),
-        (home) => Effect.sync(() => rmSync(home, { recursive: true, force: true }))
+        removeDirectory
       ),
       (home) => Home.of({ environment: { MOSAIC_HOME: home } })
     )

@@ -1,5 +1,5 @@
 /** The issuance program as the gateway has it, over a real step-ca, on the embedded PostgreSQL of a home of its own. */
-import { mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { NodeFileSystem } from "@effect/platform-node"
@@ -15,13 +15,14 @@ import { StepCa } from "@mosaic-federation/issuance/StepCa"
 import { TokenDiagnosis } from "@mosaic-federation/issuance/TokenDiagnosis"
 import { TokenSigner } from "@mosaic-federation/issuance/TokenSigner"
 import { StepCaProcess, type StepCaOptions } from "@mosaic-federation/testing/StepCaProcess"
+import { removeDirectory } from "@mosaic-federation/testing/removeDirectory"
 import { ConfigProvider, Effect, Layer } from "effect"
 
 const layerHome = Layer.unwrap(
   Effect.map(
     Effect.acquireRelease(
       Effect.sync(() => mkdtempSync(join(tmpdir(), "mosaic-gateway-"))),
-      (home) => Effect.sync(() => rmSync(home, { recursive: true, force: true }))
+      removeDirectory
     ),
     (home) => ConfigProvider.layer(ConfigProvider.fromEnv({ env: { MOSAIC_HOME: home } }))
   )

@@ -1,11 +1,12 @@
 /** The production layers over a CA that a test names, on the embedded PostgreSQL of a home that the test owns. */
-import { mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { NodeFileSystem } from "@effect/platform-node"
 import { makeProvisionerKey } from "@mosaic-federation/testing/ProvisionerKeys"
 import { grantOids, mosaicArc } from "@mosaic-federation/x509/Oid"
 import { parseRootBundle } from "@mosaic-federation/x509/RootBundle"
+import { removeDirectory } from "@mosaic-federation/testing/removeDirectory"
 import { ConfigProvider, Duration, Effect, Layer, Option, Redacted, Result } from "effect"
 import { GrantRepo } from "../../src/GrantRepo.ts"
 import { Issuance } from "../../src/Issuance.ts"
@@ -46,7 +47,7 @@ export const layerHome = Layer.unwrap(
   Effect.map(
     Effect.acquireRelease(
       Effect.sync(() => mkdtempSync(join(tmpdir(), "mosaic-test-"))),
-      (home) => Effect.sync(() => rmSync(home, { recursive: true, force: true }))
+      removeDirectory
     ),
     (home) => ConfigProvider.layer(ConfigProvider.fromEnv({ env: { MOSAIC_HOME: home } }))
   )

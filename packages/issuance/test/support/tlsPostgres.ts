@@ -1,12 +1,13 @@
 /** A PostgreSQL 17 that listens on 127.0.0.1 with TLS, or without: what a database over a network is. */
 import { spawn } from "node:child_process"
 import { once } from "node:events"
-import { appendFile, mkdtemp, rm, writeFile } from "node:fs/promises"
+import { appendFile, mkdtemp, writeFile } from "node:fs/promises"
 import { connect } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { freePort } from "@mosaic-federation/testing/freePort"
 import type { ServerIdentity } from "@mosaic-federation/testing/TestPki"
+import { removeDirectory } from "@mosaic-federation/testing/removeDirectory"
 import { Effect, Layer, Redacted, Schedule } from "effect"
 import { EmbeddedPostgres } from "../../src/EmbeddedPostgres.ts"
 import { accountOf } from "../../src/internal/postgresAccount.ts"
@@ -33,7 +34,7 @@ const answers = (port: number) =>
 export const tlsPostgres = Effect.fnUntraced(function* (identity: ServerIdentity | null) {
   const home = yield* Effect.acquireRelease(
     Effect.promise(() => mkdtemp(join(tmpdir(), "mosaic-tls-"))),
-    (path) => Effect.promise(() => rm(path, { recursive: true }))
+    removeDirectory
   )
   // It makes the cluster, and is gone when its scope closes.
   const { password, username } = yield* EmbeddedPostgres.use(({ connection }) =>

@@ -3,8 +3,9 @@
  * none outlives the test.
  */
 import { randomBytes } from "node:crypto"
-import { chownSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { chownSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { basename, join } from "node:path"
+import { removeDirectory } from "../removeDirectory.ts"
 import { Effect, Redacted } from "effect"
 import { debianRoot } from "../DebianRoot.ts"
 import {
@@ -52,7 +53,7 @@ const makeFolder = (root: string, owner: string) =>
       chownSync(outside, id, id)
       return { inside, outside }
     }),
-    ({ outside }) => Effect.sync(() => rmSync(outside, { recursive: true, force: true }))
+    ({ outside }) => removeDirectory(outside)
   )
 
 const write = (folder: Folder, name: string, content: string, id: number) => {
