@@ -18,9 +18,12 @@ export const Json = GlobalFlag.Setting("json")({
 const write = (stream: NodeJS.WriteStream, text: string) =>
   Effect.callback<void, NodeJS.ErrnoException>((resume) => {
     // A stream reports a failure twice, to the callback and as an event that would end the process.
-    stream.once("error", () => undefined)
+    const told = () => undefined
+    stream.once("error", told)
     stream.write(text, (error) => {
-      resume(error instanceof Error ? Effect.fail(error) : Effect.void)
+      if (error instanceof Error) return resume(Effect.fail(error))
+      stream.off("error", told)
+      resume(Effect.void)
     })
   }).pipe(
     Effect.catchIf(

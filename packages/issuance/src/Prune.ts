@@ -162,15 +162,19 @@ const alone = Effect.fnUntraced(function* <A, E>(work: Effect.Effect<A, E, Needs
 
 interface Part {
   readonly table: string
-  /** Short for the table in `made` and `over`. */
+  /** Short for the table in what follows. */
   readonly alias: string
   /** Its primary key. */
   readonly key: ReadonlyArray<{ readonly column: string; readonly type: "text" | "uuid" | "bigint" }>
   readonly before: DateTime.Utc
   /** Since when a row is there. */
   readonly made: Fragment
-  /** That a row goes. */
-  readonly over: Fragment
+  /** By the row alone. */
+  readonly ended: Fragment
+  /** That something which stays needs a row that has ended. */
+  readonly needed?: Fragment
+  /** That nothing refers to it, once the tables before this one are pruned: nothing goes by a cascade. */
+  readonly free?: Fragment
 }
 
 /** What goes of each table, in an order in which nothing goes by a cascade; of the audit chain what is below the cut. */
@@ -192,12 +196,14 @@ const partsOf = (sql: SqlClient, now: DateTime.Utc, keep: Keep, cut: number): Re
   const tokenIsOver = sql`t.expires_at < ${tokens} AND (t.used_at IS NULL OR t.used_at < ${tokens})
     AND (t.claimed_until IS NULL OR t.claimed_until < ${tokens})`
   const keyIsOver = sql`k.first_at < ${at(before.keys)}`
-  const certificateIsOver = sql`c.state <> 'intent' AND c.not_after < ${at(before.certificates)}
-    AND NOT EXISTS (
-      SELECT FROM federation_tasks o WHERE o.kind = 'revoke-at-ca' AND o.subject = c.serial AND o.state = 'open'
-    )
-    AND NOT EXISTS (SELECT FROM federation_idempotency_keys k WHERE k.serial = c.serial AND NOT (${keyIsOver}))
-    AND NOT EXISTS (SELECT FROM federation_enrollment_tokens t WHERE t.used_serial = c.serial AND NOT (${tokenIsOver}))`
+  const certificateHasEnded = sql`c.state <> 'intent' AND c.not_after < ${at(before.certificates)}`
+  const isToBeRevoked = sql`EXISTS (
+    SELECT FROM federation_tasks o WHERE o.kind = 'revoke-at-ca' AND o.subject = c.serial AND o.state = 'open'
+  )`
+  const certificateIsNeeded = sql`${isToBeRevoked}
+    OR EXISTS (SELECT FROM federation_idempotency_keys k WHERE k.serial = c.serial AND NOT (${keyIsOver}))
+    OR EXISTS (SELECT FROM federation_enrollment_tokens t WHERE t.used_serial = c.serial AND NOT (${tokenIsOver}))`
+  const certificateIsOver = sql`${certificateHasEnded} AND NOT (${certificateIsNeeded})`
   return [
     {
       table: "federation_audit_heads",
@@ -205,7 +211,7 @@ const partsOf = (sql: SqlClient, now: DateTime.Utc, keep: Keep, cut: number): Re
       key: [{ column: "id", type: "bigint" }],
       before: before.audit,
       made: sql`h.at`,
-      over: sql`h.height < ${cut}`
+      ended: sql`h.height < ${cut}`
     },
     {
       table: "federation_tasks",
@@ -213,7 +219,7 @@ const partsOf = (sql: SqlClient, now: DateTime.Utc, keep: Keep, cut: number): Re
       key: [uuid("id")],
       before: before.tasks,
       made: sql`o.created_at`,
-      over: sql`o.state <> 'open' AND o.done_at < ${at(before.tasks)}`
+      ended: sql`o.state <> 'open' AND o.done_at < ${at(before.tasks)}`
     },
     {
       table: "federation_renewal_proofs",
@@ -221,7 +227,7 @@ const partsOf = (sql: SqlClient, now: DateTime.Utc, keep: Keep, cut: number): Re
       key: [text("proof_sha256")],
       before: now,
       made: sql`p.forget_at`,
-      over: sql`p.forget_at < ${at(now)}`
+      ended: sql`p.forget_at < ${at(now)}`
     },
     {
       table: "federation_idempotency_keys",
@@ -229,7 +235,7 @@ const partsOf = (sql: SqlClient, now: DateTime.Utc, keep: Keep, cut: number): Re
       key: [text("requester"), text("key")],
       before: before.keys,
       made: sql`k.first_at`,
-      over: keyIsOver
+      ended: keyIsOver
     },
     {
       table: "federation_enrollment_tokens",
@@ -237,7 +243,7 @@ const partsOf = (sql: SqlClient, now: DateTime.Utc, keep: Keep, cut: number): Re
       key: [uuid("id")],
       before: before.tokens,
       made: sql`t.created_at`,
-      over: tokenIsOver
+      ended: tokenIsOver
     },
     {
       table: "federation_renewals",
@@ -245,8 +251,11 @@ const partsOf = (sql: SqlClient, now: DateTime.Utc, keep: Keep, cut: number): Re
       key: [text("serial")],
       before: before.certificates,
       made: sql`(SELECT c.requested_at FROM federation_certificates c WHERE c.serial = r.serial)`,
-      over: sql`EXISTS (
-        SELECT FROM federation_certificates c WHERE c.serial IN (r.serial, r.renewed_serial) AND ${certificateIsOver}
+      // Not EXISTS, of which the planner may make a hash of all certificates, for each batch anew.
+      ended: sql`coalesce(
+        (SELECT true FROM federation_certificates c WHERE c.serial = r.serial AND ${certificateIsOver}),
+        (SELECT true FROM federation_certificates c WHERE c.serial = r.renewed_serial AND ${certificateIsOver}),
+        false
       )`
     },
     {
@@ -255,7 +264,13 @@ const partsOf = (sql: SqlClient, now: DateTime.Utc, keep: Keep, cut: number): Re
       key: [text("serial")],
       before: before.certificates,
       made: sql`c.requested_at`,
-      over: certificateIsOver
+      ended: certificateHasEnded,
+      needed: certificateIsNeeded,
+      free: sql`NOT ${isToBeRevoked}
+        AND NOT EXISTS (SELECT FROM federation_renewals r WHERE r.serial = c.serial)
+        AND NOT EXISTS (SELECT FROM federation_renewals r WHERE r.renewed_serial = c.serial)
+        AND NOT EXISTS (SELECT FROM federation_idempotency_keys k WHERE k.serial = c.serial)
+        AND NOT EXISTS (SELECT FROM federation_enrollment_tokens t WHERE t.used_serial = c.serial)`
     },
     {
       table: "federation_grants",
@@ -263,9 +278,11 @@ const partsOf = (sql: SqlClient, now: DateTime.Utc, keep: Keep, cut: number): Re
       key: [uuid("id")],
       before: before.grants,
       made: sql`g.created_at`,
-      over: sql`least(g.expires_at, g.revoked_at) < ${at(before.grants)}
-        AND NOT EXISTS (SELECT FROM federation_certificates c WHERE c.grant_id = g.id AND NOT (${certificateIsOver}))
-        AND NOT EXISTS (SELECT FROM federation_enrollment_tokens t WHERE t.grant_id = g.id AND NOT (${tokenIsOver}))`
+      ended: sql`least(g.expires_at, g.revoked_at) < ${at(before.grants)}`,
+      needed: sql`EXISTS (SELECT FROM federation_certificates c WHERE c.grant_id = g.id AND NOT (${certificateIsOver}))
+        OR EXISTS (SELECT FROM federation_enrollment_tokens t WHERE t.grant_id = g.id AND NOT (${tokenIsOver}))`,
+      free: sql`NOT EXISTS (SELECT FROM federation_certificates c WHERE c.grant_id = g.id)
+        AND NOT EXISTS (SELECT FROM federation_enrollment_tokens t WHERE t.grant_id = g.id)`
     }
   ]
 }
@@ -276,8 +293,9 @@ const auditTables = [auditTable, "federation_audit_chain", "federation_audit_che
 
 const nothing = { rows: 0, kept: 0, oldest_kept: null }
 
-const planOf = Effect.fnUntraced(function* ({ alias, before, made, over, table }: Part) {
+const planOf = Effect.fnUntraced(function* ({ alias, before, ended, made, needed, table }: Part) {
   const sql = yield* SqlClient
+  const over = needed === undefined ? ended : sql`${ended} AND NOT (${needed})`
   const [counted = nothing] = yield* rowsOf(
     `count what is to go of ${table}`,
     PlanRow,
@@ -338,7 +356,8 @@ const auditBatch = Effect.fnUntraced(function* (cut: number) {
     if (checkpoint !== null) {
       yield* key.check("checkpoint", checkpoint, `the checkpoint at height ${checkpoint.height}`)
     }
-    let end: ChainPoint = checkpoint ?? genesis
+    const start: ChainPoint = checkpoint ?? genesis
+    let end = start
     const links = (yield* audit.links(end.height, batch)).filter(({ height }) => height <= cut)
     if (links.length === 0) return 0
     // In this transaction: what is signed is what is deleted.
@@ -355,7 +374,7 @@ const auditBatch = Effect.fnUntraced(function* (cut: number) {
       VALUES (${signed.height}, ${signed.hash}, ${signed.at}::text::timestamptz, ${signed.publicKey}, ${signed.signature})`
     yield* sql`DELETE FROM federation_audit_checkpoints WHERE height < ${signed.height}`
     yield* sql`DELETE FROM federation_audit WHERE id = ANY (${links.map(({ recordId }) => String(recordId))}::bigint[])`
-    yield* sql`DELETE FROM federation_audit_chain WHERE height <= ${signed.height}`
+    yield* sql`DELETE FROM federation_audit_chain WHERE height > ${start.height} AND height <= ${signed.height}`
     return links.length
   })
   return yield* transactionOn(sql)("prune the audit record", move)
@@ -363,11 +382,12 @@ const auditBatch = Effect.fnUntraced(function* (cut: number) {
 
 /** Deletes the next batch behind a key, and tells how many went and where it ended. */
 const deleteBatch = Effect.fnUntraced(function* (
-  { alias, key, over, table }: Part,
+  { alias, ended, free, key, table }: Part,
   last: ReadonlyArray<string> | null
 ) {
   const operation = `prune ${table}`
   const sql = yield* SqlClient
+  const over = free === undefined ? ended : sql`${ended} AND ${free}`
   const inTable = sql`${sql(table)} ${sql(alias)}`
   const columns = sql.csv(key.map(({ column }) => sql`${sql(alias)}.${sql(column)}`))
   const behind =
@@ -375,18 +395,21 @@ const deleteBatch = Effect.fnUntraced(function* (
       ? sql`true`
       : sql`(${columns}) > (${sql.csv(key.map(({ type }, index) => sql`${last[index] ?? ""}::text::${sql.literal(type)}`))})`
   const work = Effect.gen(function* () {
+    // Each by its index: statistics lag behind what is deleted, and a plan that reads a whole table would do so each time.
+    yield* sql`
+      SELECT set_config(name, 'off', true) FROM unnest(ARRAY['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin']) name`
     // What somebody holds is in use. Once a row is locked, nothing new can refer to it.
     const locked = yield* rowsOf(
       operation,
       KeyRow,
       sql`
         SELECT ARRAY[${sql.csv(key.map(({ column }) => sql`${sql(alias)}.${sql(column)}::text`))}] AS key
-        FROM ${inTable} WHERE ${behind} AND ${over}
+        FROM ${inTable} WHERE ${behind} AND ${ended}
         ORDER BY ${columns} LIMIT ${batch} FOR UPDATE OF ${sql(alias)} SKIP LOCKED`,
       patience
     )
     if (locked.length === 0) return { gone: 0, last: null }
-    // A statement of its own, whose view has what was committed before the lock was had.
+    // A statement of its own, whose view has what was committed before the lock was had: what refers to the row.
     const keys = sql.csv(
       key.map(
         ({ type }, index) => sql`${locked.map(({ key }) => key[index] ?? "")}::text[]::${sql.literal(type)}[]`

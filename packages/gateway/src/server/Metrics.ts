@@ -36,7 +36,7 @@ export const queueOldestDue = Metric.gauge("mosaic_queue_oldest_due_seconds", {
 })
 
 export const auditHeight = Metric.gauge("mosaic_audit_height", {
-  description: "Entries of the audit record that are in its chain"
+  description: "Height of the audit record's chain: entries sealed so far, those that were pruned included"
 })
 
 export const auditUnsealed = Metric.gauge("mosaic_audit_unsealed", {

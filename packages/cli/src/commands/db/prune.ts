@@ -40,7 +40,7 @@ const flags = {
 }
 
 /** At most one line in this time, in milliseconds. */
-const tellEvery = 1000
+const tellEvery = 2000
 
 export const prune = Command.make(
   "prune",
