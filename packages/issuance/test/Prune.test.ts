@@ -6,7 +6,7 @@ import { join } from "node:path"
 import { assert, layer } from "@effect/vitest"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { removeDirectory } from "@mosaic-federation/testing/removeDirectory"
-import { ConfigProvider, DateTime, Deferred, Duration, Effect, Fiber, Layer, Redacted } from "effect"
+import { Clock, ConfigProvider, DateTime, Deferred, Duration, Effect, Fiber, Layer, Redacted } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
 import { setAppPassword } from "../src/AppRole.ts"
 import { AuditKey, keyIdOf, type SignedPoint } from "../src/AuditKey.ts"
@@ -301,6 +301,32 @@ layer(ServerLayer, { timeout: "120 seconds", excludeTestServices: true })("Prune
         assert.deepStrictEqual(yield* left("federation_enrollment_tokens", "id"), [recent])
         assert.deepStrictEqual(yield* left("federation_certificates", "serial"), [serial])
         assert.deepStrictEqual(yield* left("federation_grants", "id"), [grant])
+      })
+    )
+  )
+
+  it.effect("goes by the clock that is behind: one that is years ahead ends nothing", () =>
+    inDatabase(
+      Effect.gen(function* () {
+        const make = yield* records
+        const grant = yield* make.grant(30)
+        yield* make.certificate(grant, 0.5)
+        yield* make.grant(-500)
+        const clock = yield* Clock.Clock
+        const years = Duration.toMillis(Duration.days(2 * 365))
+        const ahead: Clock.Clock = {
+          currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe() + years,
+          currentTimeMillis: Effect.map(clock.currentTimeMillis, (now) => now + years),
+          currentTimeNanosUnsafe: () => clock.currentTimeNanosUnsafe(),
+          currentTimeNanos: clock.currentTimeNanos,
+          monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe(),
+          monotonicTimeNanos: clock.monotonicTimeNanos,
+          sleep: (duration) => clock.sleep(duration)
+        }
+        const pruned = yield* Effect.provideService(run(), Clock.Clock, ahead)
+        assert.strictEqual(rowsIn(pruned, "federation_grants"), 1)
+        assert.deepStrictEqual(yield* left("federation_grants", "id"), [grant])
+        assert.strictEqual((yield* left("federation_certificates", "serial")).length, 1)
       })
     )
   )
@@ -653,5 +679,57 @@ layer(ServerLayer, { timeout: "120 seconds", excludeTestServices: true })("Prune
         assert.strictEqual((yield* left("federation_audit", "id")).length, 3)
       })
     )
+  )
+
+  it.effect("needs no superuser: the owner of the tables may do all of it", () =>
+    Effect.gen(function* () {
+      const { connection } = yield* EmbeddedPostgres
+      const name = `owner_${randomUUID().replaceAll("-", "")}`
+      const password = "0123456789abcdef"
+      yield* SqlClient.use((sql) =>
+        Effect.andThen(
+          sql`CREATE ROLE ${sql(name)} LOGIN PASSWORD '${sql.literal(password)}'`,
+          sql`CREATE DATABASE ${sql(name)} OWNER ${sql(name)}`
+        )
+      ).pipe(Effect.provide(PgClient.layer(connection)))
+      yield* Effect.gen(function* () {
+        yield* migrate()
+        const make = yield* records
+        yield* make.certificate(yield* make.grant(-500), -500)
+        yield* auditRecords([500, 3])
+        const reached = yield* Deferred.make<void>()
+        const go = yield* Deferred.make<void>()
+        const first = yield* Effect.forkChild(
+          run({}, (doing) =>
+            doing === "deleted"
+              ? Effect.andThen(Deferred.succeed(reached, undefined), Deferred.await(go))
+              : Effect.void
+          )
+        )
+        yield* Deferred.await(reached)
+        assert.match((yield* Effect.flip(run())).message, /^another process has been at it since \d{4}-/)
+        yield* Deferred.succeed(go, undefined)
+        const pruned = yield* Fiber.join(first)
+        assert.deepStrictEqual(
+          pruned.tables.filter(({ rows }) => rows > 0).map(({ rows, table }) => [table, rows]),
+          [
+            ["federation_audit", 3],
+            ["federation_certificates", 1],
+            ["federation_grants", 1]
+          ]
+        )
+      }).pipe(
+        Effect.provide(Layer.merge(AuditRepo.layerNoDeps, Layer.fresh(AuditKey.layer))),
+        Effect.provide(
+          PgClient.layer({
+            ...connection,
+            username: name,
+            password: Redacted.make(password),
+            database: name
+          })
+        ),
+        Effect.provide(environment({ MOSAIC_HOME: home }))
+      )
+    })
   )
 })
