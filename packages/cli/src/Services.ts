@@ -164,7 +164,16 @@ export const useIssuing = Effect.fnUntraced(function* <A, E, R>(
   }
   const [
     [{ GatewayConfig }, database],
-    [AuditedIssuance, { AuditRepo }, { GrantRepo }, { Issuance }, { IssuanceConfig }, { StepCa }]
+    [
+      AuditedIssuance,
+      { AuditRepo },
+      { GrantRepo },
+      { Issuance },
+      { IssuanceConfig },
+      { StepCa },
+      { TaskRepo },
+      { TaskRunner }
+    ]
   ] = yield* Effect.all([
     loadGateway,
     Effect.promise(() =>
@@ -174,13 +183,15 @@ export const useIssuing = Effect.fnUntraced(function* <A, E, R>(
         import("@mosaic-federation/issuance/GrantRepo"),
         import("@mosaic-federation/issuance/Issuance"),
         import("@mosaic-federation/issuance/IssuanceConfig"),
-        import("@mosaic-federation/issuance/StepCa")
+        import("@mosaic-federation/issuance/StepCa"),
+        import("@mosaic-federation/issuance/TaskRepo"),
+        import("@mosaic-federation/gateway/TaskRunner")
       ])
     )
   ])
   const layer = Issuing.layerHere.pipe(
-    Layer.provide(AuditedIssuance.layer),
-    Layer.provide(Issuance.layerNoDeps),
+    Layer.provide([AuditedIssuance.layer, TaskRunner.layerNoDeps]),
+    Layer.provide([Issuance.layerNoDeps, TaskRepo.layerNoDeps]),
     Layer.provide([StepCa.layer, IssuanceConfig.layer, AuditRepo.layerNoDeps, GrantRepo.layerNoDeps]),
     Layer.provide(database.layer),
     Layer.provide(GatewayConfig.layerOf(yield* gatewaySettings))

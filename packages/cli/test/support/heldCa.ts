@@ -1,11 +1,17 @@
-/** A way to the CA that a test can close: what is sent stays unsent, or what is answered stays unread. TLS passes through. */
-import { type AddressInfo, connect, createServer, type Socket } from "node:net"
+/**
+ * A way to the CA or to a database that a test can close: what is sent stays unsent, what is answered stays unread, or every
+ * connection ends. TLS passes through.
+ */
+import { type AddressInfo, connect, createServer, type NetConnectOpts, type Socket } from "node:net"
 import { Effect } from "effect"
 
-export interface HeldCa {
-  readonly url: string
-  /** From now on the CA hears nothing, or nobody hears the CA. */
-  readonly hold: (what: "requests" | "answers") => void
+type What = "requests" | "answers" | "connections"
+
+export interface HeldWay {
+  /** On 127.0.0.1. */
+  readonly port: number
+  /** From now on the server hears nothing, or nobody hears it, or nobody reaches it. */
+  readonly hold: (what: What) => void
   readonly release: () => void
 }
 
@@ -14,22 +20,26 @@ interface Pair {
   readonly server: Socket
 }
 
-export const heldCa = (caUrl: string) =>
+export const heldWay = (target: NetConnectOpts) =>
   Effect.acquireRelease(
     Effect.promise(
       () =>
-        new Promise<HeldCa & { readonly close: () => void }>((resolve) => {
-          const { hostname, port } = new URL(caUrl)
+        new Promise<HeldWay & { readonly close: () => void }>((resolve) => {
           const pairs = new Set<Pair>()
-          let held: "requests" | "answers" | undefined
+          let held: What | undefined
           const apply = ({ client, server }: Pair) => {
+            if (held === "connections") {
+              client.destroy()
+              server.destroy()
+              return
+            }
             if (held === "requests") client.pause()
             else client.resume()
             if (held === "answers") server.pause()
             else server.resume()
           }
           const listener = createServer((client) => {
-            const pair = { client, server: connect(Number(port), hostname) }
+            const pair = { client, server: connect(target) }
             const { server } = pair
             pairs.add(pair)
             const end = () => {
@@ -49,7 +59,7 @@ export const heldCa = (caUrl: string) =>
           })
           listener.listen(0, "127.0.0.1", () => {
             resolve({
-              url: `https://127.0.0.1:${(listener.address() as AddressInfo).port}`,
+              port: (listener.address() as AddressInfo).port,
               hold: (what) => {
                 held = what
                 pairs.forEach(apply)
@@ -71,3 +81,11 @@ export const heldCa = (caUrl: string) =>
     ),
     ({ close }) => Effect.sync(close)
   )
+
+export const heldCa = (caUrl: string) => {
+  const { hostname: host, port } = new URL(caUrl)
+  return Effect.map(heldWay({ host, port: Number(port) }), (way) => ({
+    ...way,
+    url: `https://127.0.0.1:${way.port}`
+  }))
+}

@@ -10,6 +10,7 @@ import type { GrantId } from "@mosaic-federation/domain/GrantId"
 import type { MosaicError } from "@mosaic-federation/domain/MosaicError"
 import type { SerialNumber } from "@mosaic-federation/domain/SerialNumber"
 import type { UserId } from "@mosaic-federation/domain/UserId"
+import { TaskRepo } from "@mosaic-federation/issuance/TaskRepo"
 import { Context, type Duration, Effect, Layer } from "effect"
 import { GatewayClient } from "../client/GatewayClient.ts"
 import { makeCertificatesHere } from "./certificatesHere.ts"
@@ -37,7 +38,19 @@ export class CertificateOperations extends Context.Service<
     ) => Effect.Effect<typeof CertificateRevocationDocument.Type, MosaicError>
   }
 >()("@mosaic-federation/gateway/CertificateOperations") {
-  static readonly layerHere = Layer.effect(CertificateOperations, makeCertificatesHere)
+  /** Where no gateway may run, whoever looks settles what a program that was killed has left behind. */
+  static readonly layerHere = Layer.effect(
+    CertificateOperations,
+    Effect.gen(function* () {
+      const { settleAbandoned } = yield* TaskRepo
+      const here = yield* makeCertificatesHere
+      return CertificateOperations.of({
+        list: (query) => Effect.andThen(settleAbandoned, here.list(query)),
+        show: (serial) => Effect.andThen(settleAbandoned, here.show(serial)),
+        revoke: (serial, reason) => Effect.andThen(settleAbandoned, here.revoke(serial, reason))
+      })
+    })
+  )
 
   static readonly layerOverApi = Layer.effect(
     CertificateOperations,

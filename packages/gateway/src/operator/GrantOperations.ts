@@ -15,6 +15,7 @@ import type { GrantId } from "@mosaic-federation/domain/GrantId"
 import type { MosaicError } from "@mosaic-federation/domain/MosaicError"
 import type { UserId } from "@mosaic-federation/domain/UserId"
 import { readLifetimes } from "@mosaic-federation/issuance/IssuanceConfig"
+import { TaskRepo } from "@mosaic-federation/issuance/TaskRepo"
 import { Context, type DateTime, type Duration, Effect, Layer } from "effect"
 import { NodeFileSystem } from "@effect/platform-node"
 import { GatewayClient } from "../client/GatewayClient.ts"
@@ -63,9 +64,12 @@ export class GrantOperations extends Context.Service<
   static readonly layerHere = Layer.effect(
     GrantOperations,
     Effect.gen(function* () {
+      const { settleAbandoned } = yield* TaskRepo
       const here = yield* makeGrantsHere(Effect.provide(readLifetimes, NodeFileSystem.layer))
       return GrantOperations.of({
         ...here,
+        // Its certificates are told as CertificateOperations tells them.
+        show: (id) => Effect.andThen(settleAbandoned, here.show(id)),
         changeExpiry: (id, expiresAt) => here.changeExpiry(id, expiresAt, "admin")
       })
     })

@@ -10,6 +10,7 @@ import { GrantRepo } from "@mosaic-federation/issuance/GrantRepo"
 import { Issuance } from "@mosaic-federation/issuance/Issuance"
 import { Context, type Duration, Effect, Layer } from "effect"
 import { GatewayClient } from "../client/GatewayClient.ts"
+import { makeWorkOff } from "../tasks/workOff.ts"
 import { issuedDocument } from "./certificateDocuments.ts"
 
 export interface IssueOrder {
@@ -24,6 +25,8 @@ export class Issuing extends Context.Service<
   Issuing,
   {
     readonly issue: (order: IssueOrder) => Effect.Effect<IssuedDocument, MosaicError>
+    /** Settles, and has revoked, what programs before left behind when they were killed; a gateway does so itself. */
+    readonly tidy: Effect.Effect<void>
   }
 >()("@mosaic-federation/gateway/Issuing") {
   static readonly layerHere = Layer.effect(
@@ -32,6 +35,7 @@ export class Issuing extends Context.Service<
       const grants = yield* GrantRepo
       const issuance = yield* Issuance
       return Issuing.of({
+        tidy: yield* makeWorkOff,
         issue: Effect.fn("Issuing.issue")(function* ({ csrPem, grantId, lifetime, subjectUserId }) {
           const grant = yield* grants.find(grantId)
           const request = new IssueCertRequest({
@@ -52,6 +56,7 @@ export class Issuing extends Context.Service<
     GatewayClient.use(({ ask }) =>
       Effect.succeed(
         Issuing.of({
+          tidy: Effect.void,
           issue: Effect.fn("Issuing.issue")(function* ({ csrPem, grantId: id, lifetime, subjectUserId }) {
             if (subjectUserId !== undefined) {
               const grant = yield* ask((api) => api.grants.get({ params: { id } }))

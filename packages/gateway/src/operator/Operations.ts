@@ -23,7 +23,7 @@ export const layerHere = (redeemedAt: Effect.Effect<RedeemedAt, MosaicError>) =>
     Layer.provide([
       GrantChanges.layerNoDeps,
       CertificateLedger.layerNoDeps,
-      TaskQueue.layerNoDeps.pipe(Layer.provide(TaskRepo.layerNoDeps)),
+      TaskQueue.layerNoDeps.pipe(Layer.provideMerge(TaskRepo.layerNoDeps)),
       EnrollmentTokens.layerNoDeps.pipe(Layer.provide(EnrollmentTokenRepo.layerNoDeps))
     ]),
     Layer.provide(GrantRepo.layerNoDeps)

@@ -145,6 +145,7 @@ export const issue = Command.make(
           ...(Option.isSome(lifetime) ? { lifetime: lifetime.value } : {})
         })
         yield* Effect.uninterruptible(commit(issued, certificate, key))
+        yield* issuing.tidy
         return issued
       })
     )
