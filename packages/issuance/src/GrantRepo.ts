@@ -504,18 +504,20 @@ export class GrantRepo extends Context.Service<
         } as const
         // One statement, so one transaction. FOR SHARE waits for a revocation that is under way and then reads the row
         // as that left it (READ COMMITTED re-evaluates a locked row), while issuances of one grant do not wait for each
-        // other; a revocation that comes later waits for this one.
+        // other; a revocation that comes later waits for this one. Each row is looked for by its own key alone: with
+        // its state beside it, a plan would go through the index of intents, where those that ended stay for a while.
         const [row] = yield* rowsOf(
           operation,
           GrantRow,
           sql`
-            WITH held AS (
-              SELECT g.*, c.serial,
-                g.status = 'active' AND g.expires_at > ${DateTime.toDateUtc(at)} AS live
-              FROM federation_certificates c JOIN federation_grants g ON g.id = c.grant_id
-              WHERE c.serial = ${issued.serial} AND c.state = 'intent'
-                AND c.not_after >= ${notAfter} AND g.expires_at >= ${notAfter}
-              FOR SHARE OF g FOR UPDATE OF c
+            WITH known AS (
+              SELECT grant_id, state, not_after FROM federation_certificates WHERE serial = ${issued.serial} FOR UPDATE
+            ), held AS (
+              SELECT g.*, g.status = 'active' AND g.expires_at > ${DateTime.toDateUtc(at)} AS live
+              FROM federation_grants g
+              WHERE g.id = (SELECT grant_id FROM known WHERE state = 'intent' AND not_after >= ${notAfter})
+                AND g.expires_at >= ${notAfter}
+              FOR SHARE
             ), settled AS (
               UPDATE federation_certificates c SET
                 state = CASE WHEN live THEN 'issued' ELSE 'withheld' END,
@@ -525,7 +527,7 @@ export class GrantRepo extends Context.Service<
                 full_chain_pem = CASE WHEN live THEN ${issued.fullChainPem} END,
                 error_code = CASE WHEN live THEN NULL ELSE ${GrantEndedInFlight.code} END,
                 settled_at = ${DateTime.toDateUtc(at)}
-              FROM held WHERE c.serial = held.serial
+              FROM held WHERE c.serial = ${issued.serial}
               RETURNING held.*, c.state AS outcome, c.error_code
             ), audited AS (${audit(DateTime.toDateUtc(at), event, sql`settled`)})
             SELECT * FROM settled`
