@@ -56,7 +56,6 @@ const program = Effect.gen(function* () {
         expiresAt: DateTime.addDuration(yield* DateTime.now, Duration.days(30))
       })
     )
-    const csrs = yield* Effect.all(Array.from({ length: 800 }, () => makeCsr("P-256")))
     const run = Effect.runPromiseWith(services)
     const caPid = ca.pid() ?? 0
     const measure = Effect.fnUntraced(function* <Job>(
@@ -76,7 +75,8 @@ const program = Effect.gen(function* () {
       return result
     })
     for (const [connections, count] of counts) {
-      const chosen = csrs.slice(0, count)
+      // New ones for each load: a CSR that has its certificate is answered from the ledger.
+      const chosen = yield* Effect.all(Array.from({ length: count }, () => makeCsr("P-256")))
       const requests = yield* Effect.forEach(chosen, ({ pem }) =>
         Effect.gen(function* () {
           const csr = Result.getOrThrow(CertificateRequest.parse(pem))

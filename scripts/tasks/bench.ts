@@ -49,6 +49,7 @@ const cells = ({ bare, connections, cpuGatewayOverCa, ratio, ratios, whole }: Ro
   two(whole.cpu.gateway),
   two(whole.cpu.postgres),
   two(whole.cpu.ca),
+  two(bare.cpu.ca),
   two(cpuGatewayOverCa)
 ]
 
@@ -63,6 +64,7 @@ const head = [
   "CPU gateway ms",
   "CPU Postgres ms",
   "CPU CA ms",
+  "CPU CA, bare sign ms",
   "gateway/CA"
 ]
 

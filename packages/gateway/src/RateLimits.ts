@@ -68,7 +68,7 @@ export class RateLimits extends Context.Service<
   static readonly layerLocal = Layer.sync(RateLimits, () => {
     const local = makeLocal()
     return RateLimits.of({
-      count: Effect.fn("RateLimits.count")((limit: RateLimit, key: string) =>
+      count: (limit, key) =>
         local(limit, boundedKey(key)).pipe(
           Effect.asVoid,
           Effect.catch(({ reason }) =>
@@ -77,7 +77,6 @@ export class RateLimits extends Context.Service<
               : Effect.die(reason)
           )
         )
-      )
     })
   })
 
@@ -88,7 +87,7 @@ export class RateLimits extends Context.Service<
       const shared = yield* RateLimiter.RateLimiter
       const local = makeLocal()
       return RateLimits.of({
-        count: Effect.fn("RateLimits.count")((limit: RateLimit, key: string) =>
+        count: (limit, key) =>
           consume(shared, limit, boundedKey(key)).pipe(
             Effect.catch((error) =>
               error.reason._tag === "RateLimitStoreError" ? local(limit, boundedKey(key)) : Effect.fail(error)
@@ -100,7 +99,6 @@ export class RateLimits extends Context.Service<
                 : Effect.die(reason)
             )
           )
-        )
       })
     })
   ).pipe(

@@ -98,7 +98,7 @@ export class ApiKeyRepo extends Context.Service<
         return row === undefined ? yield* Effect.die(new Error("nothing was inserted")) : toKey(row)
       })
 
-      const find = Effect.fn("ApiKeyRepo.find")(function* (id: ApiKeyId) {
+      const find = Effect.fnUntraced(function* (id: ApiKeyId) {
         const [row] = yield* rowsOf(
           "find an API key",
           Row,

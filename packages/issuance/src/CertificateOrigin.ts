@@ -62,7 +62,7 @@ const make = Effect.gen(function* () {
 
   return GrantRepo.of({
     ...grants,
-    recordIntent: Effect.fn("CertificateOrigin.recordIntent")(function* (intent) {
+    recordIntent: Effect.fnUntraced(function* (intent) {
       const origin = yield* CurrentOrigin
       if (origin._tag !== "Renewal") return yield* grants.recordIntent(intent)
       const record = sql`
@@ -74,7 +74,7 @@ const make = Effect.gen(function* () {
       })
       return yield* inTransaction("record a renewal", both)
     }),
-    recordIssued: Effect.fn("CertificateOrigin.recordIssued")(function* (issued, fingerprintSha256) {
+    recordIssued: Effect.fnUntraced(function* (issued, fingerprintSha256) {
       const origin = yield* CurrentOrigin
       const record = grants.recordIssued(issued, fingerprintSha256)
       if (origin._tag !== "Enrollment") return yield* record

@@ -86,7 +86,7 @@ export class TokenSigner extends Context.Service<
       })
 
       return TokenSigner.of({
-        forSigning: Effect.fn("TokenSigner.forSigning")((claims: SignClaims, jti: string) =>
+        forSigning: (claims, jti) =>
           make("/1.0/sign", jti, {
             sub: claims.grantId,
             sans: [`urn:uuid:${claims.grantId}`],
@@ -96,11 +96,8 @@ export class TokenSigner extends Context.Service<
             // Carried for whoever reads the CA's log; what step-ca enforces is cnf (compare RFC 7800 §3.1).
             step: { sha: claims.csrSha256 },
             cnf: { "x5rt#S256": Buffer.from(claims.csrSha256, "hex").toString("base64url") }
-          })
-        ),
-        forRevocation: Effect.fn("TokenSigner.forRevocation")((serial: SerialNumber) =>
-          make("/1.0/revoke", randomJti(), { sub: serial })
-        )
+          }),
+        forRevocation: (serial) => make("/1.0/revoke", randomJti(), { sub: serial })
       })
     })
   )

@@ -44,6 +44,21 @@ const traceId = Effect.fnUntraced(function* ({ headers }: Request) {
   return given ?? randomBytes(16).toString("hex")
 })
 
+const makeSeries = (method: string, route: string, status: string) => ({
+  requests: Metric.withAttributes(Metrics.httpRequests, { method, route, status }),
+  duration: Metric.withAttributes(Metrics.httpDuration, { method, route })
+})
+
+/** To look a series up by its attributes costs more than to count: each is looked up once. Methods and routes are few. */
+const known = new Map<string, ReturnType<typeof makeSeries>>()
+
+const seriesOf = (method: string, route: string, status: string) => {
+  const name = `${method} ${status} ${route}`
+  const series = known.get(name) ?? makeSeries(method, route, status)
+  known.set(name, series)
+  return series
+}
+
 /** What cannot be told to the client is told to the log. */
 const defectOf = (requestId: string) =>
   new InternalError({ defect: `the gateway's log has the trace under request ${requestId}` })
@@ -104,11 +119,9 @@ export const layer = HttpRouter.middleware(
       yield* Metric.update(Metrics.httpInFlight, drain.inFlight() - 1)
       const route = record.route ?? "none"
       const { method } = request
-      yield* Metric.update(
-        Metric.withAttributes(Metrics.httpRequests, { method, route, status: String(status) }),
-        1
-      )
-      yield* Metric.update(Metric.withAttributes(Metrics.httpDuration, { method, route }), millis / 1000)
+      const { duration, requests } = seriesOf(method, route, String(status))
+      yield* Metric.update(requests, 1)
+      yield* Metric.update(duration, millis / 1000)
       const line = {
         method,
         path: pathOf(request),
