@@ -23,6 +23,7 @@ import { SqlClient } from "effect/sql/SqlClient"
 import { auditBy, currentIssuance } from "./AuditRecord.ts"
 import * as Database from "./Database.ts"
 import { rowsOf } from "./internal/rowsOf.ts"
+import { spanned } from "./internal/spanned.ts"
 import { transactionOn } from "./internal/transactionOn.ts"
 import { heldUntil, revokeUnlessDead, settleAbandoned, TaskId } from "./TaskRepo.ts"
 
@@ -248,7 +249,7 @@ export class GrantRepo extends Context.Service<
       const now = Effect.map(DateTime.now, DateTime.toDateUtc)
       const inTransaction = transactionOn(sql)
 
-      const find = Effect.fn("GrantRepo.find")(function* (id: GrantId) {
+      const find = Effect.fnUntraced(function* (id: GrantId) {
         const [row] = yield* rowsOf(
           "find a grant",
           GrantRow,
@@ -256,7 +257,7 @@ export class GrantRepo extends Context.Service<
         )
         if (row === undefined) return yield* new GrantNotFound({ grantId: id })
         return toGrant(row)
-      })
+      }, spanned("GrantRepo.find"))
 
       const create = Effect.fn("GrantRepo.create")(function* (grant: NewGrant) {
         const id = grant.id ?? GrantId.make(randomUUID())
@@ -449,7 +450,7 @@ export class GrantRepo extends Context.Service<
         return row
       })
 
-      const recordIntent = Effect.fn("GrantRepo.recordIntent")(function* (
+      const recordIntent = Effect.fnUntraced(function* (
         intent: IssuanceIntent
       ): Effect.fn.Return<RecordIntentResult, StorageError> {
         for (let looks = 0; looks < mostLooks; looks++) {
@@ -473,7 +474,7 @@ export class GrantRepo extends Context.Service<
           operation: "record the intent to issue",
           reason: "the certificates of its CSR changed at each look"
         })
-      })
+      }, spanned("GrantRepo.recordIntent"))
 
       const keepIntents = Effect.fn("GrantRepo.keepIntents")(function* (
         serials: ReadonlyArray<SerialNumber>
@@ -487,7 +488,7 @@ export class GrantRepo extends Context.Service<
         )
       })
 
-      const recordIssued = Effect.fn("GrantRepo.recordIssued")(function* (
+      const recordIssued = Effect.fnUntraced(function* (
         issued: IssuedCert,
         fingerprintSha256: string
       ): Effect.fn.Return<RecordIssuedResult, StorageError> {
@@ -540,7 +541,7 @@ export class GrantRepo extends Context.Service<
         }
         const status = toGrant(row).statusAt(at)
         return status === "active" ? { _tag: "Recorded" } : { _tag: "GrantEnded", status }
-      })
+      }, spanned("GrantRepo.recordIssued"))
 
       const recordOutcome = Effect.fn("GrantRepo.recordOutcome")(function* (outcome: IssuanceOutcome) {
         const operation = "record the outcome"

@@ -33,6 +33,7 @@ import { Cause, Context, DateTime, Duration, Effect, Layer, Result, Schedule, Sc
 import { checkRequestedNames, readCsr } from "./Csr.ts"
 import { backdate, checkSubject, decideValidity, type GrantRefusal, type Validity } from "./GrantPolicy.ts"
 import { GrantRepo, type IssuanceOutcome } from "./GrantRepo.ts"
+import { spanned } from "./internal/spanned.ts"
 import { IssuanceConfig } from "./IssuanceConfig.ts"
 import { timedStep } from "./IssuanceMetrics.ts"
 import { randomSerial } from "./randomSerial.ts"
@@ -135,14 +136,11 @@ export class Issuance extends Context.Service<
         )
 
       /** The CA may have signed, and nobody holds the certificate: after this its serial is dead or on record as ambiguous. */
-      const settleLost = Effect.fn("Issuance.settleLost")(function* (
-        serial: SerialNumber,
-        errorCode: string
-      ) {
+      const settleLost = Effect.fnUntraced(function* (serial: SerialNumber, errorCode: string) {
         const revokedAtCa = yield* revokeAtCa(serial, `answer lost: ${errorCode}`)
         yield* recordOutcome({ serial, state: "ambiguous", errorCode, revokedAtCa })
         return revokedAtCa
-      })
+      }, spanned("Issuance.settleLost"))
 
       const afterRefusal = Effect.fnUntraced(function* (
         { grant, serial, validity }: Asked,
@@ -177,7 +175,9 @@ export class Issuance extends Context.Service<
           })
         )
 
-      const askCa = Effect.fn("Issuance.askCa")((asked: Asked) => {
+      const timedAsk = timedStep("ask_ca")
+
+      const askCa = (asked: Asked) => {
         const { csr, grant, jti, serial, validity } = asked
         const claims = {
           grantId: grant.id,
@@ -185,78 +185,82 @@ export class Issuance extends Context.Service<
           serial,
           csrSha256: csr.sha256Hex
         }
-        return ca
-          .sign({ claims, jti, csrPem: csr.pem, ...validity })
-          .pipe(Effect.catch((error) => afterRefusal(asked, error)))
-      }, timedStep("ask_ca"))
-
-      const checkConformance = Effect.fn("Issuance.checkConformance")(function* (
-        asked: Asked,
-        signed: SignedCertificate
-      ) {
-        const { csr, grant, requestedAt, serial, validity } = asked
-        const checked = CertificateConformance.check(
-          { leaf: signed.leafPem, chain: signed.chainPem },
-          {
-            grantId: grant.id,
-            subjectUserId: grant.subjectUserId,
-            csrSpki: csr.publicKeySpki,
-            serial,
-            notAfter: DateTime.toDateUtc(validity.notAfter),
-            grantExpiresAt: DateTime.toDateUtc(grant.expiresAt),
-            maxLifetimeMillis: Duration.toMillis(lifetimes.longest),
-            requestedAt: DateTime.toDateUtc(requestedAt),
-            backdateMillis: Duration.toMillis(backdate),
-            skewMillis: Duration.toMillis(skew),
-            now: DateTime.toDateUtc(yield* DateTime.now),
-            roots,
-            oids
-          }
+        return ca.sign({ claims, jti, csrPem: csr.pem, ...validity }).pipe(
+          Effect.catch((error) => afterRefusal(asked, error)),
+          timedAsk,
+          spanned("Issuance.askCa")
         )
-        if (Result.isSuccess(checked)) return checked.success
-        const revokedAtCa = yield* revokeAtCa(serial, "certificate does not conform to its grant")
-        const error = new CertificateWithheld({
-          grantId: grant.id,
-          serial,
-          mismatches: checked.failure,
-          revokedAtCa
-        })
-        yield* recordOutcome({ serial, state: "withheld", errorCode: error.code, revokedAtCa })
-        return yield* error
-      }, timedStep("check_conformance"))
+      }
 
-      const record = Effect.fn("Issuance.record")(function* (
-        asked: Asked,
-        conformant: CertificateConformance.ConformantCertificate
-      ) {
-        const { grant, serial } = asked
-        const issued = new IssuedCert({
-          certificate: conformant.leaf.pem,
-          chain: conformant.chain.map(({ pem }) => pem),
-          serial,
-          notBefore: DateTime.fromDateUnsafe(conformant.leaf.notBefore),
-          notAfter: DateTime.fromDateUnsafe(conformant.leaf.notAfter)
-        })
-        const result = yield* grants
-          .recordIssued(issued, conformant.leaf.fingerprintSha256)
-          .pipe(
-            Effect.tapError(({ code: errorCode }) =>
-              Effect.flatMap(revokeAtCa(serial, "certificate could not be recorded"), (revokedAtCa) =>
-                recordOutcome({ serial, state: "withheld", errorCode, revokedAtCa })
+      const checkConformance = Effect.fnUntraced(
+        function* (asked: Asked, signed: SignedCertificate) {
+          const { csr, grant, requestedAt, serial, validity } = asked
+          const checked = CertificateConformance.check(
+            { leaf: signed.leafPem, chain: signed.chainPem },
+            {
+              grantId: grant.id,
+              subjectUserId: grant.subjectUserId,
+              csrSpki: csr.publicKeySpki,
+              serial,
+              notAfter: DateTime.toDateUtc(validity.notAfter),
+              grantExpiresAt: DateTime.toDateUtc(grant.expiresAt),
+              maxLifetimeMillis: Duration.toMillis(lifetimes.longest),
+              requestedAt: DateTime.toDateUtc(requestedAt),
+              backdateMillis: Duration.toMillis(backdate),
+              skewMillis: Duration.toMillis(skew),
+              now: DateTime.toDateUtc(yield* DateTime.now),
+              roots,
+              oids
+            }
+          )
+          if (Result.isSuccess(checked)) return checked.success
+          const revokedAtCa = yield* revokeAtCa(serial, "certificate does not conform to its grant")
+          const error = new CertificateWithheld({
+            grantId: grant.id,
+            serial,
+            mismatches: checked.failure,
+            revokedAtCa
+          })
+          yield* recordOutcome({ serial, state: "withheld", errorCode: error.code, revokedAtCa })
+          return yield* error
+        },
+        timedStep("check_conformance"),
+        spanned("Issuance.checkConformance")
+      )
+
+      const record = Effect.fnUntraced(
+        function* (asked: Asked, conformant: CertificateConformance.ConformantCertificate) {
+          const { grant, serial } = asked
+          const issued = new IssuedCert({
+            certificate: conformant.leaf.pem,
+            chain: conformant.chain.map(({ pem }) => pem),
+            serial,
+            notBefore: DateTime.fromDateUnsafe(conformant.leaf.notBefore),
+            notAfter: DateTime.fromDateUnsafe(conformant.leaf.notAfter)
+          })
+          const result = yield* grants
+            .recordIssued(issued, conformant.leaf.fingerprintSha256)
+            .pipe(
+              Effect.tapError(({ code: errorCode }) =>
+                Effect.flatMap(revokeAtCa(serial, "certificate could not be recorded"), (revokedAtCa) =>
+                  recordOutcome({ serial, state: "withheld", errorCode, revokedAtCa })
+                )
               )
             )
-          )
-        if (result._tag === "Recorded") return issued
-        const revokedAtCa = yield* revokeAtCa(serial, `grant ${result.status} in flight`)
-        const error = new GrantEndedInFlight({
-          grantId: grant.id,
-          serial,
-          status: result.status,
-          revokedAtCa
-        })
-        yield* recordOutcome({ serial, state: "withheld", errorCode: error.code, revokedAtCa })
-        return yield* error
-      }, timedStep("record_certificate"))
+          if (result._tag === "Recorded") return issued
+          const revokedAtCa = yield* revokeAtCa(serial, `grant ${result.status} in flight`)
+          const error = new GrantEndedInFlight({
+            grantId: grant.id,
+            serial,
+            status: result.status,
+            revokedAtCa
+          })
+          yield* recordOutcome({ serial, state: "withheld", errorCode: error.code, revokedAtCa })
+          return yield* error
+        },
+        timedStep("record_certificate"),
+        spanned("Issuance.record")
+      )
 
       /** Serials of intents without an outcome. While this program lives, it says so, and nobody else settles them. */
       const open = new Set<SerialNumber>()
@@ -311,12 +315,12 @@ export class Issuance extends Context.Service<
         )
 
       return Issuance.of({
-        issueUnder: Effect.fn("Issuance.issue")(function* (
+        issueUnder: Effect.fnUntraced(function* (
           request: GrantedRequest
         ): Effect.fn.Return<IssuedCert, IssuanceError> {
           return yield* issueFor(request, yield* Effect.fromResult(readCsr(request.csrPem)))
-        }),
-        issue: Effect.fn("Issuance.issue")(function* (
+        }, spanned("Issuance.issue")),
+        issue: Effect.fnUntraced(function* (
           input: IssueCertRequest
         ): Effect.fn.Return<IssuedCert, IssuanceError> {
           // 1. Validate the request and read the CSR: form, proof of possession, key policy.
@@ -329,7 +333,7 @@ export class Issuance extends Context.Service<
           yield* Effect.fromResult(checkSubject(grant, request.subjectUserId))
           const { lifetime } = request
           return yield* issueFor({ grant, ...(lifetime === undefined ? {} : { lifetime }) }, csr)
-        })
+        }, spanned("Issuance.issue"))
       })
     })
   )

@@ -28,6 +28,7 @@ import { HttpBody, HttpClient, HttpClientRequest, type HttpClientResponse } from
 import { Socket } from "node:net"
 import { checkServerIdentity, createSecureContext } from "node:tls"
 import { buildConnector, type Dispatcher, errors } from "undici"
+import { spanned } from "./internal/spanned.ts"
 import { IssuanceConfig } from "./IssuanceConfig.ts"
 
 export interface ClientCertificate {
@@ -385,7 +386,7 @@ const make = Effect.fnUntraced(function* (
     return { status, headers, body: body.value }
   })
 
-  const request = Effect.fn("PinnedHttpClient.request")(function* (
+  const request = Effect.fnUntraced(function* (
     request: PinnedRequest
   ): Effect.fn.Return<PinnedResponse, TransportError> {
     if (!request.path.startsWith("/")) return yield* Effect.die(new Error("path does not begin with a slash"))
@@ -413,7 +414,7 @@ const make = Effect.fnUntraced(function* (
             : Effect.succeed({ ...exchange.refusal, body: undefined })
       })
     )
-  })
+  }, spanned("PinnedHttpClient.request"))
 
   return PinnedHttpClient.of({ request })
 })

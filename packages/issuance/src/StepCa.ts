@@ -20,6 +20,7 @@ import type { SerialNumber } from "@mosaic-federation/domain/SerialNumber"
 import { CaResponseShape, TransportError } from "@mosaic-federation/domain/TransportErrors"
 import { Context, DateTime, Duration, Effect, Layer, Option, Redacted, Schedule, Schema } from "effect"
 import { detailOf, requestIdOf, retryAfterOf } from "./CaAnswer.ts"
+import { spanned } from "./internal/spanned.ts"
 import { IssuanceConfig } from "./IssuanceConfig.ts"
 import { timedCaRequest } from "./IssuanceMetrics.ts"
 import { nothingWasSent, PinnedHttpClient, type PinnedResponse } from "./PinnedHttpClient.ts"
@@ -178,9 +179,7 @@ export class StepCa extends Context.Service<
         return yield* error
       })
 
-      const sign = Effect.fn("StepCa.sign")((
-        request: SignRequest
-      ): Effect.Effect<SignedCertificate, SignError> => {
+      const sign = (request: SignRequest): Effect.Effect<SignedCertificate, SignError> => {
         let tries = 0
         const next = Effect.suspend(() => {
           tries += 1
@@ -194,9 +193,10 @@ export class StepCa extends Context.Service<
               next
             )
           ),
-          Effect.retry({ schedule: backoff, times: retries, while: isRepeatable })
+          Effect.retry({ schedule: backoff, times: retries, while: isRepeatable }),
+          spanned("StepCa.sign")
         )
-      })
+      }
 
       const revokeOnce = Effect.fnUntraced(function* (serial: SerialNumber, reason: string) {
         const token = yield* signer.forRevocation(serial)

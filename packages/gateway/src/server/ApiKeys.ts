@@ -105,10 +105,7 @@ export class ApiKeys extends Context.Service<
           )
       })
 
-      const authenticate = Effect.fn("ApiKeys.authenticate")(function* (
-        shown: Redacted.Redacted,
-        from: string
-      ) {
+      const authenticate = Effect.fnUntraced(function* (shown: Redacted.Redacted, from: string) {
         const id = form.exec(Redacted.value(shown))?.[1]
         if (id === undefined) return yield* new ApiKeyUnknown()
         const found = Option.getOrUndefined(yield* keys.find(ApiKeyId.make(id)))
