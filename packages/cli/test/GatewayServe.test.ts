@@ -193,8 +193,11 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("mosaic gateway serv
       const headers = { "x-request-id": requestId }
       const traced = yield* clientOf(gateway.url, { rootPath, bearer: admin.key, headers })
       const absent = GrantId.make(randomUUID())
-      const [, response] = yield* traced.roots.roots({ responseMode: "decoded-and-response" })
+      const plain = yield* clientOf(gateway.url, { rootPath })
+      const [, response] = yield* plain.roots.roots({ responseMode: "decoded-and-response" })
       assert.match(response.headers["x-request-id"] ?? "", /^[0-9a-f-]{36}$/)
+      const [, followed] = yield* traced.roots.roots({ responseMode: "decoded-and-response" })
+      assert.strictEqual(followed.headers["x-request-id"], requestId)
       const missing = yield* Effect.flip(traced.grants.get({ params: { id: absent } }))
       assert.strictEqual(missing._tag, "GrantNotFound")
       const line = yield* gateway.logged((one) => one["requestId"] === requestId)
