@@ -200,7 +200,7 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("mosaic gateway serv
       assert.strictEqual(followed.headers["x-request-id"], requestId)
       const missing = yield* Effect.flip(traced.grants.get({ params: { id: absent } }))
       assert.strictEqual(missing._tag, "GrantNotFound")
-      const line = yield* gateway.logged((one) => one["requestId"] === requestId)
+      const line = yield* gateway.logged((one) => one["requestId"] === requestId && one["status"] === 404)
       assert.deepInclude(line, {
         message: "request",
         route: "/v1/grants/:id",
