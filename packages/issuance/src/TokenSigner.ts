@@ -9,7 +9,7 @@ import type { SerialNumber } from "@mosaic-federation/domain/SerialNumber"
 import type { UserId } from "@mosaic-federation/domain/UserId"
 import { Context, DateTime, Effect, Layer, Redacted } from "effect"
 import { compactJws } from "./internal/compactJws.ts"
-import { IssuanceConfig } from "./IssuanceConfig.ts"
+import { IssuanceConfig, type IssuanceSettings } from "./IssuanceConfig.ts"
 
 /** What a signing token says beside its times: which certificate, for which grant, over which CSR. */
 export interface SignClaims {
@@ -36,6 +36,43 @@ export interface OneTimeToken {
 /** Seconds between `iat` and `exp`: longer than the program's longest wait for the CA, and no longer than needed. */
 export const tokenLifetime = 300
 
+/** A token of these very claims, with what every token says beside: from whom it is, for where, and until when. */
+export const makeToken = Effect.fnUntraced(function* (
+  { caUrl, provisioner, provisionerKey }: Pick<IssuanceSettings, "caUrl" | "provisioner" | "provisionerKey">,
+  path: string,
+  jti: string,
+  claims: { readonly [claim: string]: unknown }
+) {
+  const { algorithm, kid, privateKey } = provisionerKey
+  const issuedAt = Math.floor(DateTime.toEpochMillis(yield* DateTime.now) / 1000)
+  const audience = new URL(path, caUrl).href
+  const value = yield* Effect.try({
+    try: () =>
+      compactJws(
+        { alg: algorithm, kid, typ: "JWT" },
+        {
+          ...claims,
+          iss: provisioner,
+          aud: audience,
+          jti,
+          iat: issuedAt,
+          nbf: issuedAt,
+          exp: issuedAt + tokenLifetime
+        },
+        Redacted.value(privateKey)
+      ),
+    catch: () => new TokenSigningFailed({ algorithm })
+  })
+  return {
+    value: Redacted.make(value, { label: "one-time token" }),
+    kid,
+    issuer: provisioner,
+    audience,
+    jti,
+    issuedAt
+  } satisfies OneTimeToken
+})
+
 export class TokenSigner extends Context.Service<
   TokenSigner,
   {
@@ -47,43 +84,9 @@ export class TokenSigner extends Context.Service<
   static readonly layerNoDeps = Layer.effect(
     TokenSigner,
     Effect.gen(function* () {
-      const { caUrl, provisioner, provisionerKey } = yield* IssuanceConfig
-      const { algorithm, kid } = provisionerKey
-      const privateKey = Redacted.value(provisionerKey.privateKey)
-
-      const make = Effect.fnUntraced(function* (
-        path: string,
-        jti: string,
-        claims: { readonly [claim: string]: unknown }
-      ) {
-        const issuedAt = Math.floor(DateTime.toEpochMillis(yield* DateTime.now) / 1000)
-        const audience = new URL(path, caUrl).href
-        const value = yield* Effect.try({
-          try: () =>
-            compactJws(
-              { alg: algorithm, kid, typ: "JWT" },
-              {
-                ...claims,
-                iss: provisioner,
-                aud: audience,
-                jti,
-                iat: issuedAt,
-                nbf: issuedAt,
-                exp: issuedAt + tokenLifetime
-              },
-              privateKey
-            ),
-          catch: () => new TokenSigningFailed({ algorithm })
-        })
-        return {
-          value: Redacted.make(value, { label: "one-time token" }),
-          kid,
-          issuer: provisioner,
-          audience,
-          jti,
-          issuedAt
-        } satisfies OneTimeToken
-      })
+      const settings = yield* IssuanceConfig
+      const make = (path: string, jti: string, claims: { readonly [claim: string]: unknown }) =>
+        makeToken(settings, path, jti, claims)
 
       return TokenSigner.of({
         forSigning: (claims, jti) =>

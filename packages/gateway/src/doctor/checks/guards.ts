@@ -3,7 +3,7 @@
  * that says nothing of its grant. What a template does is in no answer of the CA, so it is asked to sign what it must
  * not. Where it does sign, the certificate is revoked at once by its serial; it is neither shown nor kept.
  */
-import { generateKeyPair, randomBytes, randomUUID } from "node:crypto"
+import { generateKeyPair, randomUUID } from "node:crypto"
 import { promisify } from "node:util"
 import { TransportError } from "@mosaic-federation/domain/TransportErrors"
 import { detailOf, requestIdOf } from "@mosaic-federation/issuance/CaAnswer"
@@ -12,9 +12,9 @@ import { IssuanceConfig, type IssuanceSettings } from "@mosaic-federation/issuan
 import { PinnedHttpClient } from "@mosaic-federation/issuance/PinnedHttpClient"
 import { randomSerial } from "@mosaic-federation/issuance/randomSerial"
 import { TokenDiagnosis } from "@mosaic-federation/issuance/TokenDiagnosis"
+import { makeToken, randomJti } from "@mosaic-federation/issuance/TokenSigner"
 import { parseCertificates } from "@mosaic-federation/x509/Certificate"
 import { DateTime, Duration, Effect, Layer, Option, Redacted, Result, Schema } from "effect"
-import { SignJWT } from "jose"
 import { emptyCsr } from "../../emptyCsr.ts"
 import { caFailure } from "../caFailure.ts"
 import { type Check, failed, failedBy, remedy } from "../Check.ts"
@@ -34,8 +34,6 @@ const probes: ReadonlyArray<ReadonlyArray<(typeof claimNames)[number]>> = [
   claimNames
 ]
 
-const tokenLifetime = 60
-
 const decodeSigned = Schema.decodeUnknownOption(Schema.Struct({ crt: Schema.String }))
 
 const serialOf = (body: unknown): Option.Option<string> =>
@@ -49,31 +47,10 @@ const repair = remedy(
 )
 
 const prove = Effect.fnUntraced(function* (settings: IssuanceSettings, http: PinnedHttpClient["Service"]) {
-  const { caUrl, lifetimes, provisioner, provisionerKey } = settings
-
-  const makeToken = Effect.fnUntraced(function* (path: string, claims: Readonly<Record<string, unknown>>) {
-    const issuedAt = Math.floor(DateTime.toEpochMillis(yield* DateTime.now) / 1000)
-    const { algorithm, kid, privateKey } = provisionerKey
-    const audience = new URL(path, caUrl).href
-    const jti = randomBytes(32).toString("base64url")
-    const value = yield* Effect.promise(() =>
-      new SignJWT({
-        ...claims,
-        iss: provisioner,
-        aud: audience,
-        jti,
-        iat: issuedAt,
-        nbf: issuedAt,
-        exp: issuedAt + tokenLifetime
-      })
-        .setProtectedHeader({ alg: algorithm, kid, typ: "JWT" })
-        .sign(Redacted.value(privateKey))
-    )
-    return { value: Redacted.make(value), kid, issuer: provisioner, audience, jti, issuedAt }
-  })
+  const { lifetimes } = settings
 
   const revoke = Effect.fnUntraced(function* (serial: string) {
-    const token = yield* makeToken("/1.0/revoke", { sub: serial })
+    const token = yield* makeToken(settings, "/1.0/revoke", randomJti(), { sub: serial })
     const { status } = yield* http.request({
       method: "POST",
       path: "/1.0/revoke",
@@ -102,7 +79,11 @@ const prove = Effect.fnUntraced(function* (settings: IssuanceSettings, http: Pin
     const given = Object.fromEntries(
       Object.entries(claims).filter(([name]) => !lacking.some((one) => one === name))
     )
-    const token = yield* makeToken("/1.0/sign", { sub: grantId, sans: [`urn:uuid:${grantId}`], ...given })
+    const token = yield* makeToken(settings, "/1.0/sign", randomJti(), {
+      sub: grantId,
+      sans: [`urn:uuid:${grantId}`],
+      ...given
+    })
     const start = DateTime.subtractDuration(yield* DateTime.now, backdate)
     const response = yield* http.request({
       method: "POST",
