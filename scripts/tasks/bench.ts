@@ -33,7 +33,7 @@ const figures = values.quick
         [64, 1500]
       ],
       rounds: 5,
-      warmUp: 3000
+      warmUp: 8000
     } as const)
 
 const two = (value: number) => value.toFixed(2)

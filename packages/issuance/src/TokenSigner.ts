@@ -9,6 +9,7 @@ import type { SerialNumber } from "@mosaic-federation/domain/SerialNumber"
 import type { UserId } from "@mosaic-federation/domain/UserId"
 import { Context, DateTime, Effect, Layer, Redacted } from "effect"
 import { compactJws } from "./internal/compactJws.ts"
+import { spanned } from "./internal/spanned.ts"
 import { IssuanceConfig, type IssuanceSettings } from "./IssuanceConfig.ts"
 
 /** What a signing token says beside its times: which certificate, for which grant, over which CSR. */
@@ -99,8 +100,9 @@ export class TokenSigner extends Context.Service<
             // Carried for whoever reads the CA's log; what step-ca enforces is cnf (compare RFC 7800 §3.1).
             step: { sha: claims.csrSha256 },
             cnf: { "x5rt#S256": Buffer.from(claims.csrSha256, "hex").toString("base64url") }
-          }),
-        forRevocation: (serial) => make("/1.0/revoke", randomJti(), { sub: serial })
+          }).pipe(spanned("TokenSigner.forSigning")),
+        forRevocation: (serial) =>
+          make("/1.0/revoke", randomJti(), { sub: serial }).pipe(spanned("TokenSigner.forRevocation"))
       })
     })
   )

@@ -15,7 +15,7 @@ import {
   ServerDraining,
   ServerOverloaded
 } from "@mosaic-federation/domain/ServerErrors"
-import { Cause, Clock, Duration, Effect, Metric, Option } from "effect"
+import { Cause, Clock, Duration, Effect, Metric, Option, Tracer } from "effect"
 import { HttpRouter, HttpServerError, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { RateLimits } from "../RateLimits.ts"
 import { bypassing, clientAddress, clientNetwork } from "./ClientAddress.ts"
@@ -38,7 +38,7 @@ const pathOf = ({ url }: Request) => url.split("?", 1)[0] ?? url
 
 /** Of the span, where there is a tracer; else the caller's (W3C Trace Context §3.2), else a random one. */
 const traceId = Effect.fnUntraced(function* ({ headers }: Request) {
-  const span = yield* Effect.option(Effect.currentSpan)
+  const span = yield* Effect.serviceOption(Tracer.ParentSpan)
   if (Option.isSome(span)) return span.value.traceId
   const given = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-/.exec(headers["traceparent"] ?? "")?.[1]
   return given ?? randomBytes(16).toString("hex")
