@@ -30,6 +30,7 @@ import {
 } from "@mosaic-federation/issuance/IssuanceConfig"
 import { PinnedHttpClient } from "@mosaic-federation/issuance/PinnedHttpClient"
 import { type ProvisionerKey, readProvisionerKey } from "@mosaic-federation/issuance/ProvisionerKey"
+import { listProvisioners } from "@mosaic-federation/issuance/Provisioners"
 import { randomSerial } from "@mosaic-federation/issuance/randomSerial"
 import { optionalSetting, requiredSetting } from "@mosaic-federation/issuance/Setting"
 import { type SignError, StepCa } from "@mosaic-federation/issuance/StepCa"
@@ -45,7 +46,6 @@ import {
   Option,
   Redacted,
   Result,
-  Schema,
   type Scope
 } from "effect"
 import { calculateJwkThumbprint, CompactEncrypt, type JWK } from "jose"
@@ -159,17 +159,6 @@ const publicJwkOf = ({ kid, publicKey }: ProvisionerKey): JWK => ({
 
 // --- what is asked of the CA ----------------------------------------------------------
 
-const Page = Schema.Struct({
-  provisioners: Schema.Array(
-    Schema.Struct({
-      name: Schema.String,
-      key: Schema.optionalKey(Schema.Struct({ kid: Schema.optionalKey(Schema.String) }))
-    })
-  ),
-  nextCursor: Schema.optionalKey(Schema.String)
-})
-const decodePage = Schema.decodeUnknownOption(Page)
-
 /** The kid of each provisioner that the CA shows; nothing where it cannot be asked now. */
 const shownKids = Effect.fnUntraced(
   function* (settings: IssuanceSettings) {
@@ -177,16 +166,10 @@ const shownKids = Effect.fnUntraced(
       baseUrl: settings.caUrl,
       rootsPem: settings.roots.map(({ pem }) => pem)
     })
-    const found = new Map<string, string>()
-    let cursor = ""
-    do {
-      const path = `/provisioners?limit=100${cursor === "" ? "" : `&cursor=${encodeURIComponent(cursor)}`}`
-      const page = decodePage((yield* http.request({ method: "GET", path })).body)
-      if (Option.isNone(page)) return Option.none()
-      for (const { key, name } of page.value.provisioners) found.set(name, key?.kid ?? "none")
-      cursor = page.value.nextCursor ?? ""
-    } while (cursor !== "")
-    return Option.some<ReadonlyMap<string, string>>(found)
+    const provisioners = yield* listProvisioners(http, settings.caUrl)
+    return Option.some<ReadonlyMap<string, string>>(
+      new Map(provisioners.map(({ key, name }) => [name, key?.kid ?? "none"]))
+    )
   },
   Effect.scoped,
   Effect.orElseSucceed(Option.none<ReadonlyMap<string, string>>)

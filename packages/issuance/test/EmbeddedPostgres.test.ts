@@ -22,7 +22,7 @@ import { sendSignal } from "@mosaic-federation/testing/sendSignal"
 import { Effect, Layer, Redacted } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
 import { EmbeddedPostgres } from "../src/EmbeddedPostgres.ts"
-import { processIsRunning } from "../src/internal/processIsRunning.ts"
+import { processIsRunning } from "../src/processIsRunning.ts"
 import { command, type Exited, type Program, server } from "./programs/Program.ts"
 
 /** Polls a condition of the outside world: each test ends with one, and the test's own time-out bounds it. */

@@ -7,6 +7,7 @@ import { existsSync, mkdirSync, openSync, closeSync, readFileSync, rmSync, write
 import { join } from "node:path"
 import { OutputUnwritable } from "@mosaic-federation/domain/CommandErrors"
 import { RotationStateUnusable, RotationUnderWay } from "@mosaic-federation/domain/RotationErrors"
+import { processIsRunning } from "@mosaic-federation/issuance/processIsRunning"
 import { Effect, Option, Schema } from "effect"
 import { replaceFile } from "./replaceFile.ts"
 
@@ -71,15 +72,6 @@ export const writeState = (directory: string, state: RotationState) =>
 export const forgetKey = (directory: string, which: "old" | "new") =>
   Effect.sync(() => rmSync(keyPath(directory, which), { force: true }))
 
-const isAlive = (pid: number): boolean => {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM"
-  }
-}
-
 /** Held by one process at a time; one that has died holds it no longer. */
 export const lockOf = (directory: string) =>
   Effect.acquireRelease(
@@ -104,7 +96,7 @@ export const lockOf = (directory: string) =>
       if (first._tag === "Success") return path
       if (first.failure.code !== "EEXIST") return yield* unwritable(first.failure)
       const pid = Number(readFileSync(path, "utf8"))
-      if (pid > 0 && isAlive(pid)) return yield* new RotationUnderWay({ directory, pid })
+      if (pid > 0 && processIsRunning(pid)) return yield* new RotationUnderWay({ directory, pid })
       rmSync(path, { force: true })
       yield* Effect.mapError(take, unwritable)
       return path

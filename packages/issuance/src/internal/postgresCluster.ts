@@ -28,7 +28,7 @@ import {
   type PostgresAccount
 } from "./postgresAccount.ts"
 import type { PostgresBinaries } from "./postgresBinaries.ts"
-import { processIsRunning } from "./processIsRunning.ts"
+import { processIsRunning } from "../processIsRunning.ts"
 import { runProgram } from "./runProgram.ts"
 
 /** The major version is part of the path: a later one finds this one's data beside its own. */

@@ -21,7 +21,7 @@ import { Effect, Result } from "effect"
 import type { PostgresAccount } from "./postgresAccount.ts"
 import type { PostgresBinaries } from "./postgresBinaries.ts"
 import { type ClusterPaths, readPostmaster } from "./postgresCluster.ts"
-import { processIsRunning } from "./processIsRunning.ts"
+import { processIsRunning } from "../processIsRunning.ts"
 import { programEnvironment } from "./runProgram.ts"
 
 /** Real time: the server does not live by a test's clock. */
