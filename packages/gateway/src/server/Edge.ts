@@ -54,7 +54,9 @@ const known = new Map<string, ReturnType<typeof makeSeries>>()
 
 const seriesOf = (method: string, route: string, status: string) => {
   const name = `${method} ${status} ${route}`
-  const series = known.get(name) ?? makeSeries(method, route, status)
+  const found = known.get(name)
+  if (found !== undefined) return found
+  const series = makeSeries(method, route, status)
   known.set(name, series)
   return series
 }
