@@ -19,6 +19,7 @@ import { Effect, Redacted } from "effect"
 import { catalogue } from "@mosaic-federation/domain/MosaicError"
 import { composeStack } from "./support/composeStack.ts"
 import { launcher, type Ran, type Station, station } from "./support/mosaic.ts"
+import { sectionsOf } from "./support/sectionsOf.ts"
 
 const root = fileURLToPath(new URL("../../../", import.meta.url))
 
@@ -119,13 +120,7 @@ it("docs/federation/SETUP.md names errors, files and sections that are there", (
     const target = join(root, "docs/federation", path === "" ? "SETUP.md" : path)
     assert.isTrue(existsSync(target), target)
     if (section === undefined) continue
-    const sections = [...readFileSync(target, "utf8").matchAll(/^#+ (.*)$/gm)].map(([, title = ""]) =>
-      title
-        .toLowerCase()
-        .replaceAll(/[^a-z0-9 -]/g, "")
-        .replaceAll(" ", "-")
-    )
-    assert.include(sections, section, target)
+    assert.include(sectionsOf(target), section, target)
   }
 })
 

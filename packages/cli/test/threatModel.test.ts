@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { assert, it } from "@effect/vitest"
+import { sectionsOf } from "./support/sectionsOf.ts"
 
 const docs = fileURLToPath(new URL("../../../docs", import.meta.url))
 const page = readFileSync(join(docs, "threat-model.md"), "utf8")
@@ -26,12 +27,6 @@ it("docs/threat-model.md links pages and sections that are there", () => {
     const target = join(docs, path === "" ? "threat-model.md" : path)
     assert.isTrue(existsSync(target), target)
     if (section === undefined) continue
-    const sections = [...readFileSync(target, "utf8").matchAll(/^#+ (.*)$/gm)].map(([, title = ""]) =>
-      title
-        .toLowerCase()
-        .replaceAll(/[^a-z0-9 -]/g, "")
-        .replaceAll(" ", "-")
-    )
-    assert.include(sections, section, target)
+    assert.include(sectionsOf(target), section, target)
   }
 })

@@ -60,6 +60,21 @@ const short: Keep = {
   tasks: Duration.seconds(1)
 }
 
+/** A run that has begun to delete, and goes on when it is let. */
+const heldRun = Effect.gen(function* () {
+  const reached = yield* Deferred.make<void>()
+  const go = yield* Deferred.make<void>()
+  const first = yield* Effect.forkChild(
+    run({}, (doing) =>
+      doing === "deleted"
+        ? Effect.andThen(Deferred.succeed(reached, undefined), Deferred.await(go))
+        : Effect.void
+    )
+  )
+  yield* Deferred.await(reached)
+  return { first, go }
+})
+
 /** What is the same of a dry run and a run. */
 const counts = ({ tables }: Pruned) =>
   tables.map(({ kept, oldestKept, rows, table }) => ({ table, rows, kept, oldestKept }))
@@ -592,16 +607,7 @@ layer(ServerLayer, { timeout: "120 seconds", excludeTestServices: true })("Prune
     inDatabase(
       Effect.gen(function* () {
         yield* auditRecords([500, 3])
-        const reached = yield* Deferred.make<void>()
-        const go = yield* Deferred.make<void>()
-        const first = yield* Effect.forkChild(
-          run({}, (doing) =>
-            doing === "deleted"
-              ? Effect.andThen(Deferred.succeed(reached, undefined), Deferred.await(go))
-              : Effect.void
-          )
-        )
-        yield* Deferred.await(reached)
+        const { first, go } = yield* heldRun
         const error = yield* Effect.flip(run())
         assert.deepStrictEqual(
           [error.code, error.retryable, error.remediation],
@@ -697,16 +703,7 @@ layer(ServerLayer, { timeout: "120 seconds", excludeTestServices: true })("Prune
         const make = yield* records
         yield* make.certificate(yield* make.grant(-500), -500)
         yield* auditRecords([500, 3])
-        const reached = yield* Deferred.make<void>()
-        const go = yield* Deferred.make<void>()
-        const first = yield* Effect.forkChild(
-          run({}, (doing) =>
-            doing === "deleted"
-              ? Effect.andThen(Deferred.succeed(reached, undefined), Deferred.await(go))
-              : Effect.void
-          )
-        )
-        yield* Deferred.await(reached)
+        const { first, go } = yield* heldRun
         assert.match((yield* Effect.flip(run())).message, /^another process has been at it since \d{4}-/)
         yield* Deferred.succeed(go, undefined)
         const pruned = yield* Fiber.join(first)
