@@ -3,6 +3,7 @@
  * the outcome written after. It decides nothing about whether a grant may issue; it only tells and keeps the truth.
  * Any service may provide its own implementation and reuse the rest of the program.
  */
+import { CurrentRequest } from "@mosaic-federation/domain/CurrentRequest"
 import {
   Grant,
   type GrantStatus,
@@ -11,19 +12,27 @@ import {
   Scopes,
   StoredStatus
 } from "@mosaic-federation/domain/Grant"
-import { GrantAlreadyExists, GrantEndedInFlight, GrantNotFound } from "@mosaic-federation/domain/GrantErrors"
+import { GrantAlreadyExists, GrantNotFound } from "@mosaic-federation/domain/GrantErrors"
 import { GrantId } from "@mosaic-federation/domain/GrantId"
 import { IssuedCert } from "@mosaic-federation/domain/IssuedCert"
 import { SerialNumber } from "@mosaic-federation/domain/SerialNumber"
 import { type StorageError, StorageFailed } from "@mosaic-federation/domain/StorageErrors"
 import { UserId } from "@mosaic-federation/domain/UserId"
 import { randomUUID } from "node:crypto"
-import { Context, DateTime, Effect, Layer, Schema } from "effect"
+import { Context, DateTime, Effect, Layer, Option, Schema } from "effect"
+import type { NonEmptyReadonlyArray } from "effect/Array"
 import { SqlClient } from "effect/sql/SqlClient"
 import { auditBy, currentIssuance } from "./AuditRecord.ts"
 import * as Database from "./Database.ts"
+import {
+  type CertificateSettled,
+  type CertificateToRecord,
+  recordCertificatesOn
+} from "./internal/recordCertificates.ts"
+import { type IntentFound, type IntentToRecord, recordIntentsOn } from "./internal/recordIntents.ts"
 import { rowsOf } from "./internal/rowsOf.ts"
 import { spanned } from "./internal/spanned.ts"
+import { statementsTogether } from "./internal/statementsTogether.ts"
 import { transactionOn } from "./internal/transactionOn.ts"
 import { heldUntil, revokeUnlessDead, settleAbandoned, TaskId } from "./TaskRepo.ts"
 
@@ -178,14 +187,6 @@ const LiveCertificatesRow = Schema.Struct({
 
 const SerialRow = Schema.Struct({ serial: SerialNumber })
 
-const IntentRow = Schema.Struct({
-  recorded: Schema.NullOr(SerialNumber),
-  granted: Schema.NullOr(GrantId),
-  open: Schema.NullOr(SerialNumber),
-  abandoned: Schema.NullOr(Schema.Boolean),
-  again: Schema.NullOr(SerialNumber)
-})
-
 const pemBlocks = /-----BEGIN CERTIFICATE-----\n[^-]+-----END CERTIFICATE-----\n/g
 
 /** Undefined unless it was issued. */
@@ -249,14 +250,30 @@ export class GrantRepo extends Context.Service<
       const now = Effect.map(DateTime.now, DateTime.toDateUtc)
       const inTransaction = transactionOn(sql)
 
-      const find = Effect.fnUntraced(function* (id: GrantId) {
-        const [row] = yield* rowsOf(
-          "find a grant",
-          GrantRow,
-          sql`SELECT * FROM federation_grants WHERE id = ${id}`
+      const readGrants = (ids: NonEmptyReadonlyArray<GrantId>) =>
+        Effect.map(
+          rowsOf(
+            "find a grant",
+            GrantRow,
+            sql`SELECT * FROM federation_grants WHERE id = ANY (${[...new Set(ids)]}::uuid[])`
+          ),
+          (rows) => {
+            const byId = new Map(rows.map((row) => [row.id, toGrant(row)]))
+            return ids.map((id) => Option.fromUndefinedOr(byId.get(id)))
+          }
         )
-        if (row === undefined) return yield* new GrantNotFound({ grantId: id })
-        return toGrant(row)
+
+      const readGrant = statementsTogether<GrantId, Option.Option<Grant>>(sql, {
+        run: readGrants,
+        alone: (id) => Effect.map(readGrants([id]), ([grant]) => grant ?? Option.none())
+      })
+
+      const find = Effect.fnUntraced(function* (id: GrantId) {
+        const grant = yield* readGrant(id)
+        return yield* Option.match(grant, {
+          onNone: () => Effect.fail(new GrantNotFound({ grantId: id })),
+          onSome: Effect.succeed
+        })
       }, spanned("GrantRepo.find"))
 
       const create = Effect.fn("GrantRepo.create")(function* (grant: NewGrant) {
@@ -400,63 +417,42 @@ export class GrantRepo extends Context.Service<
         return rows.map(toCertificateRecord)
       })
 
-      /**
-       * One statement, so one transaction and one round trip. `known` is written so that the index of CSRs alone fits it: a
-       * plan that is made while the table is small, and kept, must not go through all that a grant ever had.
-       */
-      const tryToRecord = Effect.fnUntraced(function* (intent: IssuanceIntent) {
-        const at = DateTime.toDateUtc(intent.requestedAt)
-        const notAfter = DateTime.toDateUtc(intent.notAfter)
-        const audit = yield* auditBy(sql)
-        const event = { ...(yield* currentIssuance), grantId: intent.grantId } as const
-        const [row] = yield* rowsOf(
-          "record the intent to issue",
-          IntentRow,
-          sql`
-            WITH granted AS (
-              SELECT * FROM federation_grants
-              WHERE id = ${intent.grantId} AND status = 'active' AND expires_at > ${at} AND expires_at >= ${notAfter}
-            ), known AS MATERIALIZED (
-              SELECT c.* FROM federation_certificates c
-              WHERE c.csr_sha256 = ${intent.csrSha256} AND c.grant_id IS NOT DISTINCT FROM ${intent.grantId}
-            ), again AS (
-              SELECT c.serial FROM known c JOIN granted g ON true
-              WHERE c.state = 'issued' AND c.revoked_at_ca IS NULL AND c.not_after <= g.expires_at
-                AND c.not_after - ${at}::timestamptz > (c.not_after - c.not_before) / 2
-                AND c.not_after - date_trunc('second', c.requested_at)
-                  >= ${notAfter}::timestamptz - date_trunc('second', ${at}::timestamptz)
-                AND NOT EXISTS (
-                  SELECT FROM federation_tasks t
-                  WHERE t.kind = 'revoke-at-ca' AND t.subject = c.serial AND t.state = 'open'
-                )
-              ORDER BY c.not_after DESC LIMIT 1
-            ), open AS (
-              SELECT c.serial, c.held_until <= now() AS abandoned FROM known c WHERE c.state = 'intent' LIMIT 1
-            ), recorded AS (
-              INSERT INTO federation_certificates (serial, grant_id, subject_user_id, csr_sha256, state, jti, requester,
-                request_id, requested_at, not_after, held_until, attempt)
-              SELECT ${intent.serial}, g.id, ${intent.subjectUserId}, ${intent.csrSha256}, 'intent', ${intent.jti},
-                ${intent.requester}, ${intent.requestId}, ${at}, ${notAfter}, ${heldUntil(sql)},
-                (SELECT coalesce(max(c.attempt), 0) + 1 FROM known c)
-              FROM granted g WHERE NOT EXISTS (SELECT FROM again) AND NOT EXISTS (SELECT FROM open)
-              ON CONFLICT (csr_sha256, grant_id, attempt) DO NOTHING
-              RETURNING serial
-            ), audited AS (${audit(at, { ...event, outcome: "intent", serial: intent.serial }, sql`recorded`)}),
-            repeated AS (${audit(at, { ...event, outcome: "repeated", serial: sql`again.serial` }, sql`again`)})
-            SELECT r.serial AS recorded, g.id AS granted, o.serial AS open, o.abandoned, a.serial AS again
-            FROM (VALUES (1)) AS one LEFT JOIN recorded r ON true LEFT JOIN granted g ON true
-              LEFT JOIN open o ON true LEFT JOIN again a ON true`
-        )
-        return row
+      const recordIntents = recordIntentsOn(sql)
+
+      const tryToRecord = statementsTogether<IntentToRecord, IntentFound>(sql, {
+        run: recordIntents,
+        alone: (intent) =>
+          Effect.flatMap(recordIntents([intent]), ([found]) =>
+            found === undefined ? Effect.die(new Error("nothing was told of an intent")) : Effect.succeed(found)
+          )
       })
+
+      const audited = Effect.zipWith(CurrentRequest, currentIssuance, ({ requestId, requester }, { action, subject }) => ({
+        audit_requester: requester,
+        audit_request_id: requestId,
+        action,
+        subject: subject ?? ""
+      }))
 
       const recordIntent = Effect.fnUntraced(function* (
         intent: IssuanceIntent
       ): Effect.fn.Return<RecordIntentResult, StorageError> {
+        const given: IntentToRecord = {
+          serial: intent.serial,
+          grant_id: intent.grantId,
+          subject_user_id: intent.subjectUserId,
+          csr_sha256: intent.csrSha256,
+          jti: intent.jti,
+          requester: intent.requester,
+          request_id: intent.requestId,
+          at: DateTime.toDateUtc(intent.requestedAt),
+          not_after: DateTime.toDateUtc(intent.notAfter),
+          ...(yield* audited)
+        }
         for (let looks = 0; looks < mostLooks; looks++) {
-          const row = yield* tryToRecord(intent)
-          if (row === undefined || row.granted === null) return { _tag: "NotGranted" }
-          if (row.recorded !== null) return { _tag: "Recorded" }
+          const row = yield* tryToRecord(given)
+          if (row.granted === null) return { _tag: "NotGranted" }
+          if (row.recorded) return { _tag: "Recorded" }
           if (row.again !== null) {
             const [record] = yield* certificates({ serial: row.again, limit: 1 })
             const issued = record === undefined ? undefined : certificateOf(record)
@@ -488,58 +484,33 @@ export class GrantRepo extends Context.Service<
         )
       })
 
+      const waitAndRecord = recordCertificatesOn(sql, "wait")
+
+      const settle = statementsTogether<CertificateToRecord, CertificateSettled | null>(sql, {
+        run: recordCertificatesOn(sql, "skip"),
+        alone: (certificate) => Effect.map(waitAndRecord([certificate]), ([settled]) => settled ?? null)
+      })
+
       const recordIssued = Effect.fnUntraced(function* (
         issued: IssuedCert,
         fingerprintSha256: string
       ): Effect.fn.Return<RecordIssuedResult, StorageError> {
-        const operation = "record the certificate"
-        const at = yield* DateTime.now
-        const notAfter = DateTime.toDateUtc(issued.notAfter)
-        const audit = yield* auditBy(sql)
-        const event = {
-          ...(yield* currentIssuance),
-          outcome: sql`settled.outcome`,
-          grantId: sql`settled.id`,
+        const row = yield* settle({
           serial: issued.serial,
-          errorCode: sql`settled.error_code`
-        } as const
-        // One statement, so one transaction. FOR SHARE waits for a revocation that is under way and then reads the row
-        // as that left it (READ COMMITTED re-evaluates a locked row), while issuances of one grant do not wait for each
-        // other; a revocation that comes later waits for this one. Each row is looked for by its own key alone: with
-        // its state beside it, a plan would go through the index of intents, where those that ended stay for a while.
-        const [row] = yield* rowsOf(
-          operation,
-          GrantRow,
-          sql`
-            WITH known AS (
-              SELECT grant_id, state, not_after FROM federation_certificates WHERE serial = ${issued.serial} FOR UPDATE
-            ), held AS (
-              SELECT g.*, g.status = 'active' AND g.expires_at > ${DateTime.toDateUtc(at)} AS live
-              FROM federation_grants g
-              WHERE g.id = (SELECT grant_id FROM known WHERE state = 'intent' AND not_after >= ${notAfter})
-                AND g.expires_at >= ${notAfter}
-              FOR SHARE
-            ), settled AS (
-              UPDATE federation_certificates c SET
-                state = CASE WHEN live THEN 'issued' ELSE 'withheld' END,
-                not_before = CASE WHEN live THEN ${DateTime.toDateUtc(issued.notBefore)}::timestamptz END,
-                not_after = ${notAfter},
-                fingerprint_sha256 = CASE WHEN live THEN ${fingerprintSha256} END,
-                full_chain_pem = CASE WHEN live THEN ${issued.fullChainPem} END,
-                error_code = CASE WHEN live THEN NULL ELSE ${GrantEndedInFlight.code} END,
-                settled_at = ${DateTime.toDateUtc(at)}
-              FROM held WHERE c.serial = ${issued.serial}
-              RETURNING held.*, c.state AS outcome, c.error_code
-            ), audited AS (${audit(DateTime.toDateUtc(at), event, sql`settled`)})
-            SELECT * FROM settled`
-        )
-        if (row === undefined) {
+          at: DateTime.toDateUtc(yield* DateTime.now),
+          not_before: DateTime.toDateUtc(issued.notBefore),
+          not_after: DateTime.toDateUtc(issued.notAfter),
+          fingerprint_sha256: fingerprintSha256,
+          full_chain_pem: issued.fullChainPem,
+          ...(yield* audited)
+        })
+        if (row === null) {
           return yield* new StorageFailed({
-            operation,
+            operation: "record the certificate",
             reason: `serial ${issued.serial} has no open intent that allows a certificate until ${DateTime.formatIso(issued.notAfter)}`
           })
         }
-        const status = toGrant(row).statusAt(at)
+        const { status } = row
         return status === "active" ? { _tag: "Recorded" } : { _tag: "GrantEnded", status }
       }, spanned("GrantRepo.recordIssued"))
 

@@ -52,7 +52,7 @@ export interface PinnedHttpClientOptions {
   readonly totalTimeout?: Duration.Duration
   /** Bound of a body as it is on the wire; 1 MiB by default. */
   readonly maxResponseBytes?: number
-  /** Most connections at a time, 16 by default; further requests wait for a free one. */
+  /** Most connections at a time, 64 by default; further requests wait for a free one. */
   readonly connections?: number
 }
 
@@ -324,7 +324,7 @@ const make = Effect.fnUntraced(function* (
   const {
     baseUrl,
     connectTimeout = Duration.seconds(2),
-    connections = 16,
+    connections = 64,
     maxResponseBytes = 1024 * 1024,
     totalTimeout = Duration.seconds(10)
   } = options

@@ -80,7 +80,7 @@ const CountRow = Schema.Struct({ count: Schema.Int })
 const overlookedAfter = Duration.minutes(15)
 
 /** How long an intent is taken to be worked on after its program last said so, by the database's clock. */
-const intentLease = "10 seconds"
+export const intentLease = "10 seconds"
 
 /** How often a program says so. */
 export const keepIntentsEvery = Duration.seconds(3)

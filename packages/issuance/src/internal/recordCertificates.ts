@@ -1,0 +1,94 @@
+/** Gives intents their certificates, each in the one statement that holds its grant's row until the commit. */
+import { GrantStatus } from "@mosaic-federation/domain/Grant"
+import { GrantEndedInFlight } from "@mosaic-federation/domain/GrantErrors"
+import { SerialNumber } from "@mosaic-federation/domain/SerialNumber"
+import { Effect, Schema } from "effect"
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import type { SqlClient } from "effect/sql/SqlClient"
+import { overGivenRows } from "./givenRows.ts"
+import { rowsOf } from "./rowsOf.ts"
+
+/** A certificate as it goes to the database, with what the audit record says of it. */
+export interface CertificateToRecord {
+  readonly serial: string
+  readonly at: Date
+  readonly not_before: Date
+  readonly not_after: Date
+  readonly fingerprint_sha256: string
+  readonly full_chain_pem: string
+  readonly audit_requester: string
+  readonly audit_request_id: string
+  readonly action: string
+  /** Empty where there is none. */
+  readonly subject: string
+}
+
+/** `status` is the grant's at that moment; the certificate was recorded as issued if it is `active`, else as withheld. */
+const Row = Schema.Struct({ serial: SerialNumber, status: GrantStatus })
+
+export type CertificateSettled = typeof Row.Type
+
+/**
+ * FOR SHARE waits for a revocation that is under way and then reads the row as that left it (READ COMMITTED re-evaluates a
+ * locked row), while issuances of one grant do not wait for each other; a revocation that comes later waits for this one.
+ * With `skip`, what somebody else has locked is left out. Each row is looked for by its own key alone: with its state
+ * beside it, a plan would go through the index of intents, where those that ended stay for a while.
+ */
+const textWith = (locked: "" | "SKIP LOCKED") => (given: string) => `
+  WITH given AS (
+    SELECT * FROM ${given} AS g
+  ), known AS MATERIALIZED (
+    SELECT c.serial, c.grant_id, c.state, c.not_after FROM federation_certificates c
+    WHERE c.serial IN (SELECT serial FROM given) FOR UPDATE ${locked}
+  ), held AS MATERIALIZED (
+    SELECT f.id, f.status, f.expires_at FROM federation_grants f
+    WHERE f.id IN (SELECT grant_id FROM known WHERE state = 'intent') FOR SHARE ${locked}
+  ), settled AS (
+    UPDATE federation_certificates c SET
+      state = CASE WHEN o.status = 'active' THEN 'issued' ELSE 'withheld' END,
+      not_before = CASE WHEN o.status = 'active' THEN o.not_before END,
+      not_after = o.not_after,
+      fingerprint_sha256 = CASE WHEN o.status = 'active' THEN o.fingerprint_sha256 END,
+      full_chain_pem = CASE WHEN o.status = 'active' THEN o.full_chain_pem END,
+      error_code = CASE WHEN o.status = 'active' THEN NULL ELSE '${GrantEndedInFlight.code}' END,
+      settled_at = o.at
+    FROM (
+      SELECT g.*, CASE WHEN h.status <> 'revoked' AND h.expires_at <= g.at THEN 'expired' ELSE h.status END AS status
+      FROM given g
+      JOIN known k ON k.serial = g.serial AND k.state = 'intent' AND k.not_after >= g.not_after
+      JOIN held h ON h.id = k.grant_id AND h.expires_at >= g.not_after
+    ) o
+    WHERE c.serial = o.serial
+    RETURNING c.serial, c.state, c.error_code, c.grant_id, o.status, o.at, o.audit_requester, o.audit_request_id,
+      o.action, o.subject
+  ), audited AS (
+    INSERT INTO federation_audit
+      (at, action, outcome, requester, request_id, grant_id, serial, subject, error_code)
+    SELECT at, action, state, audit_requester, audit_request_id, grant_id, serial, nullif(subject, ''), error_code
+    FROM settled
+  )
+  SELECT serial, status FROM settled`
+
+const columns = {
+  serial: "text",
+  at: "timestamptz",
+  not_before: "timestamptz",
+  not_after: "timestamptz",
+  fingerprint_sha256: "text",
+  full_chain_pem: "text",
+  audit_requester: "text",
+  audit_request_id: "text",
+  action: "text",
+  subject: "text"
+} as const
+
+/** In the order of the certificates; undefined where no intent and grant allow it or, with `skip`, where one is locked. */
+export const recordCertificatesOn = (sql: SqlClient, whatIsLocked: "wait" | "skip") => {
+  const locked = whatIsLocked === "skip" ? "SKIP LOCKED" : ""
+  const statement = overGivenRows<CertificateToRecord>(sql, columns, textWith(locked))
+  return (certificates: NonEmptyReadonlyArray<CertificateToRecord>) =>
+    Effect.map(rowsOf("record the certificate", Row, statement(certificates)), (rows) => {
+      const settled = new Map(rows.map((row) => [row.serial as string, row]))
+      return certificates.map(({ serial }) => settled.get(serial))
+    })
+}
