@@ -109,7 +109,10 @@ export class ApiKeyRepo extends Context.Service<
           ),
           (rows) => {
             const byId = new Map(
-              rows.map((row) => [row.id, { key: toKey(row), keySha256: row.key_sha256 } satisfies RecordedApiKey])
+              rows.map((row) => [
+                row.id,
+                { key: toKey(row), keySha256: row.key_sha256 } satisfies RecordedApiKey
+              ])
             )
             return ids.map((id) => Option.fromUndefinedOr(byId.get(id)))
           }

@@ -423,16 +423,22 @@ export class GrantRepo extends Context.Service<
         run: recordIntents,
         alone: (intent) =>
           Effect.flatMap(recordIntents([intent]), ([found]) =>
-            found === undefined ? Effect.die(new Error("nothing was told of an intent")) : Effect.succeed(found)
+            found === undefined
+              ? Effect.die(new Error("nothing was told of an intent"))
+              : Effect.succeed(found)
           )
       })
 
-      const audited = Effect.zipWith(CurrentRequest, currentIssuance, ({ requestId, requester }, { action, subject }) => ({
-        audit_requester: requester,
-        audit_request_id: requestId,
-        action,
-        subject: subject ?? ""
-      }))
+      const audited = Effect.zipWith(
+        CurrentRequest,
+        currentIssuance,
+        ({ requestId, requester }, { action, subject }) => ({
+          audit_requester: requester,
+          audit_request_id: requestId,
+          action,
+          subject: subject ?? ""
+        })
+      )
 
       const recordIntent = Effect.fnUntraced(function* (
         intent: IssuanceIntent

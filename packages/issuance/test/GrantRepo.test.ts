@@ -9,7 +9,7 @@ import { IssuedCert } from "@mosaic-federation/domain/IssuedCert"
 import { SerialNumber } from "@mosaic-federation/domain/SerialNumber"
 import { UserId } from "@mosaic-federation/domain/UserId"
 import { removeDirectory } from "@mosaic-federation/testing/removeDirectory"
-import { ConfigProvider, DateTime, Deferred, Effect, Fiber, Layer } from "effect"
+import { ConfigProvider, DateTime, Deferred, Effect, Exit, Fiber, Layer } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
 import * as Database from "../src/Database.ts"
 import { GrantRepo, type IssuanceOutcome } from "../src/GrantRepo.ts"
@@ -384,6 +384,117 @@ describe("GrantRepo", () => {
         })
         yield* Deferred.succeed(commit, undefined)
         assert.deepStrictEqual(yield* Fiber.join(first), { _tag: "Recorded" })
+      })
+    )
+
+    it.effect("records what comes at once, each by its own grant and intent", () =>
+      Effect.gen(function* () {
+        const sql = yield* SqlClient
+        const all = yield* Effect.all(Array.from({ length: 6 }, () => asked))
+        const [first, second, third, fourth] = all
+        if (first === undefined || second === undefined || third === undefined || fourth === undefined) {
+          return assert.fail()
+        }
+        const { repo } = first
+        const csrs = Array.from({ length: 6 }, fingerprint)
+        const intents = all.map(({ intent }, index) => ({
+          ...intent,
+          // One has a serial that was used before, and one a grant that has ended.
+          serial: index === 1 ? intent.serial : newSerial(),
+          csrSha256: csrs[index] ?? assert.fail()
+        }))
+        yield* repo.revoke(third.grant.id, "over")
+        const began = yield* Effect.forEach(intents, (intent) => Effect.exit(repo.recordIntent(intent)), {
+          concurrency: "unbounded"
+        })
+        assert.deepStrictEqual(
+          began.map((exit) => (Exit.isSuccess(exit) ? exit.value._tag : "refused")),
+          ["Recorded", "refused", "NotGranted", "Recorded", "Recorded", "Recorded"]
+        )
+        const refusal = yield* Effect.flip(began[1] ?? assert.fail())
+        assert.include(
+          refusal.message,
+          'duplicate key value violates unique constraint "federation_certificates_pkey"'
+        )
+
+        yield* sql`UPDATE federation_grants SET status = 'suspended' WHERE id = ${fourth.grant.id}`
+        const certificates = all.map(({ serial }, index) =>
+          // One would outlive its intent.
+          certificate(serial, index === 4 ? after(hour) : after(hour / 2))
+        )
+        const ended = yield* Effect.forEach(
+          certificates,
+          (one) =>
+            Effect.match(repo.recordIssued(one, fingerprint()), {
+              onSuccess: (r) => r,
+              onFailure: (e) => e.code
+            }),
+          { concurrency: "unbounded" }
+        )
+        assert.deepStrictEqual(ended, [
+          { _tag: "Recorded" },
+          { _tag: "Recorded" },
+          { _tag: "GrantEnded", status: "revoked" },
+          { _tag: "GrantEnded", status: "suspended" },
+          "STORAGE_FAILED",
+          { _tag: "Recorded" }
+        ])
+        const states = yield* Effect.forEach(all, ({ serial }) => recordOf(serial))
+        assert.deepStrictEqual(
+          states.map((record) => [record?.state, record?.fullChainPem]),
+          certificates.map(({ fullChainPem }, index) =>
+            index === 4
+              ? ["intent", null]
+              : [2, 3].includes(index)
+                ? ["withheld", null]
+                : ["issued", fullChainPem]
+          )
+        )
+        const entries = yield* sql<{ readonly serial: string; readonly outcome: string }>`
+          SELECT serial, outcome FROM federation_audit
+          WHERE serial = ANY (${all.map(({ serial }) => serial)}::text[]) AND outcome <> 'intent' ORDER BY id`
+        assert.deepStrictEqual(
+          new Map(entries.map(({ outcome, serial }) => [serial, outcome])),
+          new Map(
+            all.flatMap(({ serial }, index) =>
+              index === 4 ? [] : [[serial, [2, 3].includes(index) ? "withheld" : "issued"] as const]
+            )
+          )
+        )
+        assert.strictEqual(entries.length, 5)
+      })
+    )
+
+    it.effect("does not let one certificate that waits for its grant hold up the others", () =>
+      Effect.gen(function* () {
+        const waiting = yield* Effect.all(Array.from({ length: 4 }, () => asked))
+        const free = yield* Effect.all(Array.from({ length: 4 }, () => asked))
+        const { repo } = yield* asked
+        const sql = yield* SqlClient
+        const locked = yield* Deferred.make<void>()
+        const commit = yield* Deferred.make<void>()
+        const ids = waiting.map(({ grant }) => grant.id)
+        const holder = yield* sql
+          .withTransaction(
+            sql`SELECT FROM federation_grants WHERE id = ANY (${ids}::uuid[]) FOR UPDATE`.pipe(
+              Effect.andThen(Deferred.succeed(locked, undefined)),
+              Effect.andThen(Deferred.await(commit))
+            )
+          )
+          .pipe(Effect.forkChild)
+        yield* Deferred.await(locked)
+        const record = ({ serial }: { readonly serial: SerialNumber }) =>
+          repo.recordIssued(certificate(serial), fingerprint())
+        const held = yield* Effect.forEach(waiting, (one) => Effect.forkChild(record(one)))
+        yield* somebodyWaits
+        for (const one of free) assert.deepStrictEqual(yield* record(one), { _tag: "Recorded" })
+        assert.deepStrictEqual(
+          (yield* Effect.forEach(waiting, ({ serial }) => recordOf(serial))).map((record) => record?.state),
+          waiting.map(() => "intent" as const)
+        )
+        yield* Deferred.succeed(commit, undefined)
+        yield* Fiber.join(holder)
+        for (const fiber of held) assert.deepStrictEqual(yield* Fiber.join(fiber), { _tag: "Recorded" })
       })
     )
 

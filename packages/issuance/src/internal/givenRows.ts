@@ -26,7 +26,13 @@ export const overGivenRows = <Row extends { readonly [column in keyof Row]: Valu
   return (rows: NonEmptyReadonlyArray<Row>) => {
     const [first, ...others] = rows
     return others.length === 0
-      ? sql.unsafe<object>(textOfOne, names.map((name) => first[name]))
-      : sql.unsafe<object>(textOfMany, names.map((name) => rows.map((row) => row[name])))
+      ? sql.unsafe<object>(
+          textOfOne,
+          names.map((name) => first[name])
+        )
+      : sql.unsafe<object>(
+          textOfMany,
+          names.map((name) => rows.map((row) => row[name]))
+        )
   }
 }

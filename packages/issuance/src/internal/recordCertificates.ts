@@ -34,7 +34,8 @@ export type CertificateSettled = typeof Row.Type
  * With `skip`, what somebody else has locked is left out. Each row is looked for by its own key alone: with its state
  * beside it, a plan would go through the index of intents, where those that ended stay for a while.
  */
-const textWith = (locked: "" | "SKIP LOCKED") => (given: string) => `
+const textWith = (locked: "" | "SKIP LOCKED") => (given: string) =>
+  `
   WITH given AS (
     SELECT * FROM ${given} AS g
   ), known AS MATERIALIZED (
