@@ -255,7 +255,10 @@ export class GrantRepo extends Context.Service<
           rowsOf(
             "find a grant",
             GrantRow,
-            sql`SELECT * FROM federation_grants WHERE id = ANY (${[...new Set(ids)]}::uuid[])`
+            sql`
+              SELECT f.* FROM unnest(${[...new Set(ids)]}::uuid[]) AS asked (id) CROSS JOIN LATERAL (
+                SELECT * FROM federation_grants g WHERE g.id = asked.id OFFSET 0
+              ) f`
           ),
           (rows) => {
             const byId = new Map(rows.map((row) => [row.id, toGrant(row)]))

@@ -23,6 +23,7 @@ import { idempotency } from "./migrations/0006_idempotency.ts"
 import { audit } from "./migrations/0007_audit.ts"
 import { journal } from "./migrations/0008_journal.ts"
 import { prune } from "./migrations/0009_prune.ts"
+import { cheaperChecks } from "./migrations/0010_cheaper_checks.ts"
 
 /** Numbered without gaps; what was released is never edited. */
 const migrations = {
@@ -34,7 +35,8 @@ const migrations = {
   "0006_idempotency": idempotency,
   "0007_audit": audit,
   "0008_journal": journal,
-  "0009_prune": prune
+  "0009_prune": prune,
+  "0010_cheaper_checks": cheaperChecks
 }
 
 export interface Migration {

@@ -646,6 +646,61 @@ describe("GrantRepo", () => {
       })
     )
 
+    it.effect("takes no serial, digest, action or outcome of another form", () =>
+      Effect.gen(function* () {
+        const { serial } = yield* asked
+        const sql = yield* SqlClient
+        const hex = "0123456789abcdef".repeat(4)
+        const forms = [
+          ["federation_certificates", "serial", ["", "1".repeat(18), "1".repeat(40), `0${"1".repeat(20)}`]],
+          [
+            "federation_certificates",
+            "serial",
+            [`-${"1".repeat(20)}`, `${"1".repeat(20)}\n`, "１".repeat(20)]
+          ],
+          [
+            "federation_certificates",
+            "csr_sha256",
+            [hex.slice(1), `${hex}0`, hex.toUpperCase(), `${hex.slice(1)}\n`]
+          ],
+          [
+            "federation_certificates",
+            "fingerprint_sha256",
+            ["", hex.slice(1), `${hex}0`, `${hex.slice(1)}g`]
+          ],
+          ["federation_audit", "action", ["", "Grant", ".grant", "grant create", "a".repeat(65), "grant\n"]],
+          ["federation_audit", "outcome", ["", "Done", "1", "done.", "a".repeat(65), "done\n"]]
+        ] as const
+        const tryOut = (table: string, column: string, value: string) =>
+          sql.withTransaction(
+            Effect.andThen(
+              sql`UPDATE ${sql(table)} SET ${sql(column)} = ${value} WHERE serial = ${serial}`,
+              Effect.fail("rolled back")
+            )
+          )
+        for (const [table, column, values] of forms) {
+          for (const value of values) {
+            const error = yield* Effect.flip(tryOut(table, column, value))
+            if (typeof error === "string") return assert.fail(`${column} takes ${JSON.stringify(value)}`)
+            assert.strictEqual(
+              (error.reason.cause as { constraint?: string }).constraint,
+              `${table}_${column}_check`
+            )
+          }
+        }
+        const fine = [
+          ["federation_certificates", "serial", "1".repeat(19)],
+          ["federation_certificates", "serial", "9".repeat(39)],
+          ["federation_certificates", "csr_sha256", hex],
+          ["federation_audit", "action", "a.b-c"],
+          ["federation_audit", "outcome", `a-${"b".repeat(62)}`]
+        ] as const
+        for (const [table, column, value] of fine) {
+          assert.strictEqual(yield* Effect.flip(tryOut(table, column, value)), "rolled back")
+        }
+      })
+    )
+
     it.effect("says so where a row was changed by hand into what it cannot be", () =>
       Effect.gen(function* () {
         const repo = yield* GrantRepo

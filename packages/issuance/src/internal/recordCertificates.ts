@@ -31,19 +31,23 @@ export type CertificateSettled = typeof Row.Type
 /**
  * FOR SHARE waits for a revocation that is under way and then reads the row as that left it (READ COMMITTED re-evaluates a
  * locked row), while issuances of one grant do not wait for each other; a revocation that comes later waits for this one.
- * With `skip`, what somebody else has locked is left out. Each row is looked for by its own key alone: with its state
- * beside it, a plan would go through the index of intents, where those that ended stay for a while.
+ * SKIP LOCKED leaves out what somebody else has locked. Each row is looked for by its own key alone, in a subquery that
+ * the planner cannot merge: a plan that is made while a table is small, and kept, would read all of it, and one with the
+ * state beside the key would go through the index of intents, where those that ended stay for a while.
  */
 const textWith = (locked: "" | "SKIP LOCKED") => (given: string) =>
   `
   WITH given AS (
     SELECT * FROM ${given} AS g
   ), known AS MATERIALIZED (
-    SELECT c.serial, c.grant_id, c.state, c.not_after FROM federation_certificates c
-    WHERE c.serial IN (SELECT serial FROM given) FOR UPDATE ${locked}
+    SELECT k.* FROM given g CROSS JOIN LATERAL (
+      SELECT c.serial, c.grant_id, c.state, c.not_after FROM federation_certificates c
+      WHERE c.serial = g.serial FOR UPDATE ${locked}
+    ) k
   ), held AS MATERIALIZED (
-    SELECT f.id, f.status, f.expires_at FROM federation_grants f
-    WHERE f.id IN (SELECT grant_id FROM known WHERE state = 'intent') FOR SHARE ${locked}
+    SELECT h.* FROM (SELECT DISTINCT grant_id FROM known WHERE state = 'intent') k CROSS JOIN LATERAL (
+      SELECT f.id, f.status, f.expires_at FROM federation_grants f WHERE f.id = k.grant_id FOR SHARE ${locked}
+    ) h
   ), settled AS (
     UPDATE federation_certificates c SET
       state = CASE WHEN o.status = 'active' THEN 'issued' ELSE 'withheld' END,

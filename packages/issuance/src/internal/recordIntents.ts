@@ -38,9 +38,9 @@ const Row = Schema.Struct({
 export type IntentFound = typeof Row.Type
 
 /**
- * What is known of a CSR comes from a subquery of its own for each intent, which the planner cannot merge: a plan that is
- * made while the table is small, and kept, looks into the index of CSRs all the same. The rows go in by CSR, so that two
- * runs that have two in common do not wait for each other crosswise.
+ * The grant, and what is known of a CSR, come from subqueries of their own for each intent, which the planner cannot merge:
+ * a plan that is made while the tables are small, and kept, looks into the indexes all the same. The rows go in by CSR, so
+ * that two runs that have two in common do not wait for each other crosswise.
  */
 const text = (given: string) => `
   WITH given AS (
@@ -48,8 +48,11 @@ const text = (given: string) => `
   ), looked AS MATERIALIZED (
     SELECT g.*, f.id AS granted, k.attempts, k.open, k.abandoned, k.again
     FROM given g
-    LEFT JOIN federation_grants f ON f.id = g.grant_id
-      AND f.status = 'active' AND f.expires_at > g.at AND f.expires_at >= g.not_after
+    LEFT JOIN LATERAL (
+      SELECT f.id, f.expires_at FROM federation_grants f
+      WHERE f.id = g.grant_id AND f.status = 'active' AND f.expires_at > g.at AND f.expires_at >= g.not_after
+      OFFSET 0
+    ) f ON true
     LEFT JOIN LATERAL (
       SELECT max(c.attempt) AS attempts,
         max(c.serial) FILTER (WHERE c.state = 'intent') AS open,
