@@ -24,7 +24,7 @@ import {
 } from "@mosaic-federation/domain/TransportErrors"
 import { NodeHttpClient } from "@effect/platform-node"
 import { Context, Duration, Effect, Layer, Option, Redacted, type Scope } from "effect"
-import { HttpBody, HttpClient, HttpClientRequest, type HttpClientResponse } from "effect/http"
+import { HttpBody } from "effect/http"
 import { Socket } from "node:net"
 import { checkServerIdentity, createSecureContext } from "node:tls"
 import { buildConnector, type Dispatcher, errors } from "undici"
@@ -107,29 +107,6 @@ interface Exchange {
   /** The head of an answer whose status is all that matters of it. */
   refusal: Pick<PinnedResponse, "status" | "headers"> | undefined
 }
-
-/** Travels through the client to the dispatcher; takes the place of options that an embedding program may have set. */
-interface ExchangeOptions extends Partial<Dispatcher.RequestOptions> {
-  readonly exchange: Exchange
-}
-
-const hasExchange = (options: object): options is ExchangeOptions => "exchange" in options
-
-/** Undici starts a request once it has a verified connection for it, and writes none of it before. */
-const noteStart: Dispatcher.DispatcherComposeInterceptor = (dispatch) => (options, handler) =>
-  hasExchange(options)
-    ? dispatch(options, {
-        onRequestStart: (controller, context) => {
-          options.exchange.started = controller
-          handler.onRequestStart?.(controller, context)
-        },
-        onResponseStart: (controller, status, headers, text) =>
-          handler.onResponseStart?.(controller, status, headers, text),
-        onResponseData: (controller, chunk) => handler.onResponseData?.(controller, chunk),
-        onResponseEnd: (controller, trailers) => handler.onResponseEnd?.(controller, trailers),
-        onResponseError: (controller, error) => handler.onResponseError?.(controller, error)
-      })
-    : dispatch(options, handler)
 
 const connectTimedOut = "MOSAIC_CONNECT_TIMEOUT"
 
@@ -294,29 +271,53 @@ const parseJson = (bytes: Uint8Array): Option.Option<unknown> =>
 
 const visibleAscii = /^[\x21-\x7e]{1,128}$/
 
-const toHttpRequest = (origin: string, request: PinnedRequest) =>
-  HttpClientRequest.make(request.method)(`${origin}${request.path}`, {
+/** Encoded already, or as JSON. */
+const encodedBody = (body: unknown): { readonly octets: Uint8Array | string; readonly type: string } => {
+  if (!HttpBody.isHttpBody(body)) return { octets: JSON.stringify(body), type: "application/json" }
+  if (body._tag !== "Uint8Array") throw new Error(`a body of the kind ${body._tag}`)
+  return { octets: body.body, type: body.contentType }
+}
+
+const dispatchOptions = (origin: string, request: PinnedRequest): Dispatcher.DispatchOptions => {
+  const body = request.body === undefined ? undefined : encodedBody(request.body)
+  return {
+    origin,
+    path: request.path,
+    method: request.method,
     headers: {
       accept: request.accept === "bytes" ? "*/*" : "application/json",
       // The bound holds for what is on the wire, so nothing may unfold after it.
       "accept-encoding": "identity",
       "user-agent": "mosaic-federation",
+      ...(body === undefined ? undefined : { "content-type": body.type }),
       ...(request.requestId !== undefined && visibleAscii.test(request.requestId)
         ? { "x-request-id": request.requestId }
         : undefined),
       ...request.headers
     },
-    ...(request.body === undefined
-      ? undefined
-      : { body: HttpBody.isHttpBody(request.body) ? request.body : HttpBody.jsonUnsafe(request.body) })
-  })
+    body: body?.octets ?? null
+  }
+}
+
+/** RFC 9110 §5.3: fields of one name are one list. */
+const joined = (headers: {
+  readonly [name: string]: string | ReadonlyArray<string> | undefined
+}): PinnedResponse["headers"] =>
+  Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [
+      name,
+      typeof value === "object" ? value.join(", ") : value
+    ])
+  )
+
+/** A head, and the octets of the body. */
+interface Received extends Pick<PinnedResponse, "status" | "headers"> {
+  readonly octets: Uint8Array | undefined
+}
 
 const isSuccess = (status: number) => status >= 200 && status < 300
 
 const isRedirect = (status: number) => status >= 300 && status < 400
-
-/** Closes the connection: an unread body would hold it until the time-out. */
-const discardBody = (exchange: Exchange) => exchange.started?.abort(new Error("body not wanted"))
 
 const make = Effect.fnUntraced(function* (
   options: PinnedHttpClientOptions
@@ -342,46 +343,79 @@ const make = Effect.fnUntraced(function* (
     maxHeaderSize: maxHeadBytes,
     maxResponseSize: maxResponseBytes
   })
-  const client = yield* NodeHttpClient.makeUndici.pipe(
-    Effect.provideService(NodeHttpClient.Dispatcher, dispatcher.compose(noteStart))
-  )
-
-  const readBody = (response: HttpClientResponse.HttpClientResponse, exchange: Exchange) => {
-    if (Number(response.headers["content-length"] ?? 0) > maxResponseBytes) {
-      discardBody(exchange)
-      return Effect.fail(new CaResponseTooLarge({ origin, mostBytes: maxResponseBytes }))
-    }
-    return response.arrayBuffer.pipe(
-      Effect.map((buffer) => new Uint8Array(buffer)),
-      Effect.mapError(({ reason }) => bodyFailure(origin, reason.cause, maxResponseBytes))
-    )
-  }
+  /**
+   * The answer as it came. It has no octets where its status is all that is wanted of it, or all that there is. To abort a
+   * request closes its connection: an unread body would hold it until the time-out.
+   */
+  const receive = (request: PinnedRequest, exchange: Exchange) =>
+    Effect.callback<Received, TransportError>((settle) => {
+      // Undici is in the middle of its own work when it calls, and takes no further request then.
+      const resume: typeof settle = (answer) => queueMicrotask(() => settle(answer))
+      let interrupted = false
+      let head: Pick<PinnedResponse, "status" | "headers"> | undefined
+      const chunks: Array<Uint8Array> = []
+      const unwanted = (
+        controller: Dispatcher.DispatchController,
+        answer: Effect.Effect<Received, TransportError>
+      ) => {
+        resume(answer)
+        controller.abort(new Error("body not wanted"))
+      }
+      dispatcher.dispatch(dispatchOptions(origin, request), {
+        onRequestStart: (controller) => {
+          // Undici starts a request once it has a verified connection for it, and writes none of it before.
+          if (interrupted) controller.abort(new Error("not wanted any more"))
+          else exchange.started = controller
+        },
+        onResponseStart: (controller, status, headers) => {
+          // RFC 9110 §15.2: another answer follows.
+          if (status < 200) return
+          head = { status, headers: joined(headers) }
+          if (isRedirect(status))
+            return unwanted(controller, Effect.fail(new CaRedirected({ origin, status })))
+          if (!isSuccess(status)) exchange.refusal = head
+          if (Number(headers["content-length"] ?? 0) > maxResponseBytes) {
+            unwanted(
+              controller,
+              isSuccess(status)
+                ? Effect.fail(new CaResponseTooLarge({ origin, mostBytes: maxResponseBytes }))
+                : Effect.succeed({ ...head, octets: undefined })
+            )
+          }
+        },
+        onResponseData: (_, chunk) => void chunks.push(chunk),
+        onResponseEnd: () => {
+          if (head !== undefined) resume(Effect.succeed({ ...head, octets: Buffer.concat(chunks) }))
+        },
+        onResponseError: (_, error) =>
+          resume(
+            head !== undefined
+              ? isSuccess(head.status)
+                ? Effect.fail(bodyFailure(origin, error, maxResponseBytes))
+                : Effect.succeed({ ...head, octets: undefined })
+              : Effect.fail(
+                  exchange.started === undefined
+                    ? connectFailure(origin, error, connectTimeout)
+                    : headFailure(origin, error)
+                )
+          )
+      })
+      return Effect.sync(() => {
+        interrupted = true
+        exchange.started?.abort(new Error("not wanted any more"))
+      })
+    })
 
   const exchangeOnce = Effect.fnUntraced(function* (request: PinnedRequest, exchange: Exchange) {
-    const response = yield* client
-      .execute(toHttpRequest(origin, request))
-      .pipe(
-        Effect.mapError(({ reason }) =>
-          exchange.started === undefined
-            ? connectFailure(origin, reason.cause, connectTimeout)
-            : headFailure(origin, reason.cause)
-        )
-      )
-    const { headers, status } = response
+    const { headers, octets, status } = yield* receive(request, exchange)
     yield* Effect.annotateCurrentSpan("http.response.status_code", status)
-    if (isRedirect(status)) {
-      discardBody(exchange)
-      return yield* new CaRedirected({ origin, status })
-    }
     if (!isSuccess(status)) {
-      exchange.refusal = { status, headers }
-      const body = yield* Effect.option(readBody(response, exchange))
-      return { status, headers, body: Option.getOrUndefined(Option.flatMap(body, parseJson)) }
+      const body = octets === undefined ? undefined : Option.getOrUndefined(parseJson(octets))
+      return { status, headers, body }
     }
-    const bytes = yield* readBody(response, exchange)
-    if (bytes.length === 0) return yield* new CaResponseEmpty({ origin, status })
-    if (request.accept === "bytes") return { status, headers, body: bytes }
-    const body = parseJson(bytes)
+    if (octets === undefined || octets.length === 0) return yield* new CaResponseEmpty({ origin, status })
+    if (request.accept === "bytes") return { status, headers, body: octets }
+    const body = parseJson(octets)
     if (Option.isNone(body)) return yield* new CaResponseNotJson({ origin, status })
     return { status, headers, body: body.value }
   })
@@ -395,11 +429,7 @@ const make = Effect.fnUntraced(function* (
       "url.path": request.path.split("?", 1)[0]
     })
     const exchange: Exchange = { started: undefined, refusal: undefined }
-    const options: ExchangeOptions = { exchange }
     return yield* exchangeOnce(request, exchange).pipe(
-      Effect.provideService(NodeHttpClient.UndiciOptions, options),
-      // Its spans would hold the request, and traceparent would go to the CA; the span of this method holds neither.
-      Effect.provideService(HttpClient.TracerDisabledWhen, () => true),
       Effect.timeoutOrElse({
         duration: totalTimeout,
         orElse: (): Effect.Effect<PinnedResponse, TransportError> =>
