@@ -2,27 +2,25 @@
  * A PKCS#10 certification request (RFC 2986): parsed within a bound, its signature verified, its key held to the key
  * policy. What it asks for beyond its key is reported and otherwise ignored; only names that contradict the grant count.
  */
-import { createHash } from "node:crypto"
+import { hash } from "node:crypto"
 import { Result } from "effect"
-import { readAlgorithm, readExtensions, readSignature } from "./Certificate.ts"
+import type { Extension } from "./GrantExtension.ts"
+import { bufferOver } from "./internal/bufferOver.ts"
 import {
+  attempt,
+  DerError,
   type DerElement,
-  type DerFault,
   expectChildren,
   expectTag,
   readInteger,
   readOid,
   readWhole,
   Tag
-} from "./DerReader.ts"
-import type { Extension } from "./GrantExtension.ts"
-import {
-  type AlternativeName,
-  formatAlternativeNames,
-  type Name,
-  readAlternativeNames,
-  readName
-} from "./Name.ts"
+} from "./internal/der.ts"
+import { readExtensions } from "./internal/readExtensions.ts"
+import { readAlternativeNames, readName } from "./internal/readNames.ts"
+import { readAlgorithm, readSignature } from "./internal/readSigned.ts"
+import { type AlternativeName, formatAlternativeNames, type Name } from "./Name.ts"
 import { Oid, oidName } from "./Oid.ts"
 import { formatPem, looksLikePem, parsePem } from "./Pem.ts"
 import { allowedKeys, type PublicKey, readPublicKey } from "./PublicKey.ts"
@@ -57,127 +55,147 @@ export interface CertificateRequest {
 /** Octets: a request with an RSA key of 8192 bits and a few names has about 3,000. */
 export const mostCsrBytes = 16 * 1024
 
-const labels = ["CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"]
+/** RFC 7468 §7, and the label that older Microsoft and Netscape tools write. */
+const usualLabel = "CERTIFICATE REQUEST"
+const olderLabel = "NEW CERTIFICATE REQUEST"
 
 const malformed = (problem: string): Result.Result<never, CsrFault> =>
   Result.fail({ _tag: "Malformed", problem })
 
-const asMalformed = ({ message }: { readonly message: string }): CsrFault => ({
-  _tag: "Malformed",
-  problem: message
-})
+interface Encodings {
+  readonly der: Uint8Array
+  readonly pem: string
+}
 
-const toDer = (input: string | Uint8Array): Result.Result<Uint8Array, CsrFault> => {
+const decodeInput = (input: string | Uint8Array): Result.Result<Encodings, CsrFault> => {
   if (input.length === 0) return malformed("it is empty")
-  const text = typeof input === "string" ? input : Buffer.from(input).toString("latin1")
+  const text = typeof input === "string" ? input : bufferOver(input).toString("latin1")
   if (!looksLikePem(text))
-    return typeof input === "string" ? malformed("there is no PEM block") : Result.succeed(input)
-  return Result.flatMap(
-    Result.mapError(parsePem(text), (message) => asMalformed({ message })),
-    ([first, ...more]) => {
-      if (first === undefined || more.length > 0)
-        return malformed(`expected one PEM block, found ${more.length + 1}`)
-      // RFC 7468 §7, and the label that older Microsoft and Netscape tools write.
-      return labels.includes(first.label)
-        ? Result.succeed(first.der)
-        : malformed(`expected a PEM block CERTIFICATE REQUEST, found ${first.label}`)
-    }
-  )
+    return typeof input === "string"
+      ? malformed("there is no PEM block")
+      : Result.succeed({ der: input, pem: formatPem(usualLabel, input) })
+  const blocks = parsePem(text)
+  if (Result.isFailure(blocks)) return malformed(blocks.failure)
+  const [first, ...more] = blocks.success
+  if (first === undefined || more.length > 0)
+    return malformed(`expected one PEM block, found ${more.length + 1}`)
+  const { der, label, pem } = first
+  if (label === usualLabel) return Result.succeed({ der, pem })
+  return label === olderLabel
+    ? Result.succeed({ der, pem: formatPem(usualLabel, der) })
+    : malformed(`expected a PEM block CERTIFICATE REQUEST, found ${label}`)
 }
 
 /** RFC 2985 §5.4.2: the attribute extensionRequest, at most once. */
-const readRequestedExtensions = (
-  attributes: DerElement | undefined
-): Result.Result<ReadonlyArray<Extension>, DerFault> =>
-  Result.gen(function* () {
-    // RFC 2986 §4.1: [0] IMPLICIT SET OF Attribute; some tools leave an empty one out.
-    if (attributes === undefined) return []
-    const requested: Array<ReadonlyArray<Extension>> = []
-    for (const attribute of yield* expectChildren(attributes, 0xa0, "attributes")) {
-      const [type, values] = yield* expectChildren(attribute, Tag.sequence, "attribute")
-      if ((yield* readOid(type, "attribute type")) !== Oid.extensionRequest) continue
-      const [value, ...more] = yield* expectChildren(values, Tag.set, "extensionRequest")
-      if (value === undefined || more.length > 0)
-        return yield* Result.fail({
-          offset: attribute.offset,
-          message: "extensionRequest: expected one value"
-        })
-      requested.push(yield* readExtensions(value))
-    }
-    return requested.length > 1
-      ? yield* Result.fail({ offset: attributes.offset, message: "extensionRequest is there more than once" })
-      : requested.flat()
-  })
+const readRequestedExtensions = (attributes: DerElement | undefined): ReadonlyArray<Extension> => {
+  // RFC 2986 §4.1: [0] IMPLICIT SET OF Attribute; some tools leave an empty one out.
+  if (attributes === undefined) return []
+  const requested: Array<ReadonlyArray<Extension>> = []
+  for (const attribute of expectChildren(attributes, 0xa0, "attributes")) {
+    const [type, values] = expectChildren(attribute, Tag.sequence, "attribute")
+    if (readOid(type, "attribute type") !== Oid.extensionRequest) continue
+    const [value, ...more] = expectChildren(values, Tag.set, "extensionRequest")
+    if (value === undefined || more.length > 0)
+      throw new DerError(attribute.offset, "extensionRequest: expected one value")
+    requested.push(readExtensions(value))
+  }
+  if (requested.length > 1) throw new DerError(attributes.offset, "extensionRequest is there more than once")
+  return requested.flat()
+}
 
-const readSans = (
-  extensions: ReadonlyArray<Extension>
-): Result.Result<ReadonlyArray<AlternativeName>, DerFault> =>
-  Result.gen(function* () {
-    const names: Array<AlternativeName> = []
-    for (const { oid, value } of extensions)
-      if (oid === Oid.subjectAltName) names.push(...(yield* readAlternativeNames(value)))
-    return names
-  })
+/** The members of a request, of which the first four are what is signed. */
+interface Members {
+  readonly info: DerElement
+  readonly subject: Name
+  readonly key: DerElement
+  readonly attributes: DerElement | undefined
+  readonly algorithm: DerElement | undefined
+  readonly signature: DerElement | undefined
+}
+
+const readMembers = (der: Uint8Array): Members => {
+  const outer = expectChildren(readWhole(der, Tag.sequence), Tag.sequence, "CertificationRequest")
+  if (outer.length !== 3) throw new DerError(0, `CertificationRequest: ${outer.length} of 3 members`)
+  const [first, algorithm, signature] = outer
+  const info = expectTag(first, Tag.sequence, "certificationRequestInfo")
+  const members = expectChildren(info, Tag.sequence, "certificationRequestInfo")
+  if (members.length > 4) throw new DerError(info.offset, "certificationRequestInfo: more than 4 members")
+  const [version, subject, key, attributes] = members
+  // RFC 2986 §4.1: v1(0) is the only version.
+  if (readInteger(version, "version") !== 0n) throw new DerError(info.offset, "version is not v1(0)")
+  return {
+    info,
+    subject: readName(subject, "subject"),
+    key: expectTag(key, Tag.sequence, "subjectPKInfo"),
+    attributes,
+    algorithm,
+    signature
+  }
+}
+
+interface Contents {
+  readonly requested: ReadonlyArray<Extension>
+  readonly sans: ReadonlyArray<AlternativeName>
+  readonly algorithm: string
+  readonly signature: Uint8Array
+}
+
+const readContents = ({ algorithm, attributes, signature }: Members): Contents => {
+  const requested = readRequestedExtensions(attributes)
+  return {
+    requested,
+    sans: requested
+      .filter(({ oid }) => oid === Oid.subjectAltName)
+      .flatMap(({ value }) => readAlternativeNames(value)),
+    algorithm: readAlgorithm(algorithm, "signatureAlgorithm").oid,
+    signature: readSignature(signature, "signature")
+  }
+}
 
 const checkKey = (spki: Uint8Array): Result.Result<PublicKey, CsrFault> => {
   const refused = (found: string) =>
     Result.fail<CsrFault>({ _tag: "KeyRefused", found, allowed: allowedKeys })
-  return Result.match(readPublicKey(spki), {
-    onFailure: (fault) => (fault._tag === "NotAKey" ? malformed(fault.message) : refused(fault.description)),
-    onSuccess: (key) => (key.allowed ? Result.succeed(key) : refused(key.description))
-  })
+  const key = readPublicKey(spki)
+  if (Result.isSuccess(key))
+    return key.success.allowed ? Result.succeed(key.success) : refused(key.success.description)
+  const fault = key.failure
+  return fault._tag === "NotAKey" ? malformed(fault.message) : refused(fault.description)
 }
 
 /** PEM, or DER as octets. Total: whatever is wrong has its fault. */
 export const parse = (
   input: string | Uint8Array,
   options: { readonly maxBytes?: number } = {}
-): Result.Result<CertificateRequest, CsrFault> =>
-  Result.gen(function* () {
-    const most = options.maxBytes ?? mostCsrBytes
-    if (input.length > most)
-      return yield* Result.fail<CsrFault>({ _tag: "TooLarge", size: input.length, most })
-    const der = yield* toDer(input)
-    const request = yield* Result.mapError(readWhole(der, Tag.sequence), asMalformed)
-    const outer = yield* Result.mapError(
-      expectChildren(request, Tag.sequence, "CertificationRequest"),
-      asMalformed
-    )
-    if (outer.length !== 3) return yield* malformed(`CertificationRequest: ${outer.length} of 3 members`)
-    const [info, algorithm, signature] = outer
-    const members = yield* Result.mapError(
-      expectChildren(info, Tag.sequence, "certificationRequestInfo"),
-      asMalformed
-    )
-    if (members.length > 4) return yield* malformed("certificationRequestInfo: more than 4 members")
-    const [version, subject, spki, attributes] = members
-    // RFC 2986 §4.1: v1(0) is the only version.
-    if ((yield* Result.mapError(readInteger(version, "version"), asMalformed)) !== 0n)
-      return yield* malformed("version is not v1(0)")
-    const name = yield* Result.mapError(readName(subject, "subject"), asMalformed)
-    const keyElement = yield* Result.mapError(expectTag(spki, Tag.sequence, "subjectPKInfo"), asMalformed)
-    const key = yield* checkKey(keyElement.raw)
-    const requested = yield* Result.mapError(readRequestedExtensions(attributes), asMalformed)
-    const sans = yield* Result.mapError(readSans(requested), asMalformed)
-    const { oid } = yield* Result.mapError(readAlgorithm(algorithm, "signatureAlgorithm"), asMalformed)
-    const proof = yield* Result.mapError(readSignature(signature, "signature"), asMalformed)
-    yield* Result.mapError(
-      verifySignature({ algorithm: oid, data: info?.raw ?? der, signature: proof, key: key.key }),
-      (problem): CsrFault => ({ _tag: "SignatureInvalid", problem })
-    )
-    const digest = createHash("sha256").update(der).digest()
-    return {
-      der,
-      pem: formatPem("CERTIFICATE REQUEST", der),
-      sha256Hex: digest.toString("hex"),
-      sha256Base64Url: digest.toString("base64url"),
-      publicKeySpki: key.spki,
-      keyDescription: key.description,
-      subject: name,
-      sans,
-      requestedExtensions: requested.map((extension) => oidName(extension.oid))
-    } satisfies CertificateRequest
+): Result.Result<CertificateRequest, CsrFault> => {
+  const most = options.maxBytes ?? mostCsrBytes
+  if (input.length > most) return Result.fail({ _tag: "TooLarge", size: input.length, most })
+  const encodings = decodeInput(input)
+  if (Result.isFailure(encodings)) return Result.fail(encodings.failure)
+  const { der, pem } = encodings.success
+  const members = attempt(() => readMembers(der))
+  if (Result.isFailure(members)) return malformed(members.failure.message)
+  const { info, key: spki, subject } = members.success
+  // Whoever has a key of another kind is told so first, whatever the rest is.
+  const key = checkKey(spki.raw)
+  if (Result.isFailure(key)) return Result.fail(key.failure)
+  const contents = attempt(() => readContents(members.success))
+  if (Result.isFailure(contents)) return malformed(contents.failure.message)
+  const { algorithm, requested, sans, signature } = contents.success
+  const verified = verifySignature({ algorithm, data: info.raw, signature, key: key.success.key })
+  if (Result.isFailure(verified)) return Result.fail({ _tag: "SignatureInvalid", problem: verified.failure })
+  const digest = hash("sha256", der, "buffer")
+  return Result.succeed({
+    der,
+    pem,
+    sha256Hex: digest.toString("hex"),
+    sha256Base64Url: digest.toString("base64url"),
+    publicKeySpki: key.success.spki,
+    keyDescription: key.success.description,
+    subject,
+    sans,
+    requestedExtensions: requested.map(({ oid }) => oidName(oid))
   })
+}
 
 /** The subject must be empty or exactly CN=<grant id>; the names absent or exactly the URI of the grant. */
 export const checkAgainstGrant = (

@@ -2,7 +2,8 @@
 import { type AsymmetricKeyDetails, createPublicKey, type KeyObject } from "node:crypto"
 import { Result } from "effect"
 import { LRUCache } from "lru-cache"
-import { type DerElement, expectChildren, readOid, readWhole, Tag } from "./DerReader.ts"
+import { bufferOver } from "./internal/bufferOver.ts"
+import { attempt, type DerElement, expectChildren, readOid, readWhole, Tag } from "./internal/der.ts"
 import { formatPem } from "./Pem.ts"
 
 export interface PublicKey {
@@ -50,8 +51,9 @@ const algorithmNames: { readonly [oid: string]: string } = {
 
 /** Node makes the details anew at each look, which takes longer than most checks here, and a named curve needs none. */
 const detailsOf = (key: KeyObject, parameters: DerElement | undefined): AsymmetricKeyDetails | undefined => {
-  const oid = key.asymmetricKeyType === "ec" ? readOid(parameters, "namedCurve") : undefined
-  const namedCurve = oid === undefined || Result.isFailure(oid) ? undefined : namedCurves[oid.success]
+  const named = key.asymmetricKeyType === "ec" && parameters?.tag === Tag.objectIdentifier
+  const oid = named ? Result.getOrUndefined(attempt(() => readOid(parameters, "namedCurve"))) : undefined
+  const namedCurve = oid === undefined ? undefined : namedCurves[oid]
   return namedCurve === undefined ? key.asymmetricKeyDetails : { namedCurve }
 }
 
@@ -113,45 +115,44 @@ export type PublicKeyFault =
 /** 8192 bits take about 1,060 octets. */
 const mostOctets = 2_100
 
-const importPublicKey = (spki: Uint8Array): Result.Result<PublicKey, PublicKeyFault> =>
-  Result.gen(function* () {
-    const notAKey = ({ message }: { readonly message: string }): PublicKeyFault => ({
-      _tag: "NotAKey",
-      message
-    })
-    const whole = yield* Result.mapError(readWhole(spki, Tag.sequence), notAKey)
-    const [identifier, bits] = yield* Result.mapError(
-      expectChildren(whole, Tag.sequence, "subjectPublicKeyInfo"),
-      notAKey
-    )
-    const [oid, parameters] = yield* Result.mapError(
-      expectChildren(identifier, Tag.sequence, "algorithm"),
-      notAKey
-    )
-    const algorithm = yield* Result.mapError(readOid(oid, "algorithm"), notAKey)
-    const name = algorithmNames[algorithm] ?? `a key of algorithm ${algorithm}`
-    if (spki.length > mostOctets)
-      return yield* Result.fail<PublicKeyFault>({
-        _tag: "Unknown",
-        description: `${name} of ${spki.length} octets`
-      })
-    const key = yield* Result.try({
-      // OpenSSL tries its decoders one after the other: from PEM, whose label says what it is, it takes half as long.
-      try: () => createPublicKey(formatPem("PUBLIC KEY", spki)),
-      catch: (): PublicKeyFault => ({ _tag: "Unknown", description: name })
-    })
-    const details = detailsOf(key, parameters)
-    const exponent = details?.publicExponent
-    const plain = describe(key, details, algorithm)
-    const description =
-      key.asymmetricKeyType === "rsa" && !saneExponent(exponent)
-        ? `${plain} with exponent ${String(exponent)}`
-        : plain
-    const unusual = unusualForm(key, parameters, bits)
-    return unusual === undefined
+interface KeyInfo {
+  readonly algorithm: string
+  readonly parameters: DerElement | undefined
+  readonly bits: DerElement | undefined
+}
+
+const readKeyInfo = (spki: Uint8Array): KeyInfo => {
+  const whole = readWhole(spki, Tag.sequence)
+  const [identifier, bits] = expectChildren(whole, Tag.sequence, "subjectPublicKeyInfo")
+  const [oid, parameters] = expectChildren(identifier, Tag.sequence, "algorithm")
+  return { algorithm: readOid(oid, "algorithm"), parameters, bits }
+}
+
+const importPublicKey = (spki: Uint8Array): Result.Result<PublicKey, PublicKeyFault> => {
+  const info = attempt(() => readKeyInfo(spki))
+  if (Result.isFailure(info)) return Result.fail({ _tag: "NotAKey", message: info.failure.message })
+  const { algorithm, bits, parameters } = info.success
+  const name = algorithmNames[algorithm] ?? `a key of algorithm ${algorithm}`
+  if (spki.length > mostOctets)
+    return Result.fail({ _tag: "Unknown", description: `${name} of ${spki.length} octets` })
+  // OpenSSL tries its decoders one after the other: from PEM, whose label says what it is, it takes half as long.
+  const imported = Result.try(() => createPublicKey(formatPem("PUBLIC KEY", spki)))
+  if (Result.isFailure(imported)) return Result.fail({ _tag: "Unknown", description: name })
+  const key = imported.success
+  const details = detailsOf(key, parameters)
+  const exponent = details?.publicExponent
+  const plain = describe(key, details, algorithm)
+  const description =
+    key.asymmetricKeyType === "rsa" && !saneExponent(exponent)
+      ? `${plain} with exponent ${String(exponent)}`
+      : plain
+  const unusual = unusualForm(key, parameters, bits)
+  return Result.succeed(
+    unusual === undefined
       ? { spki, description, allowed: isAllowed(key, details), key }
       : { spki, description: `${description} ${unusual}`, allowed: false, key }
-  })
+  )
+}
 
 /**
  * The key of a request comes back in its certificate, and the CA's keys in every chain. What the octets mean does not
@@ -160,10 +161,10 @@ const importPublicKey = (spki: Uint8Array): Result.Result<PublicKey, PublicKeyFa
 const recent = new LRUCache<string, Result.Result<PublicKey, PublicKeyFault>>({ max: 512 })
 
 export const readPublicKey = (spki: Uint8Array): Result.Result<PublicKey, PublicKeyFault> => {
-  const octets = Buffer.from(spki.buffer, spki.byteOffset, spki.length).toString("latin1")
+  const octets = bufferOver(spki).toString("latin1")
   const known = recent.get(octets)
   if (known !== undefined) return known
-  const read = importPublicKey(Uint8Array.from(spki))
+  const read = importPublicKey(new Uint8Array(spki))
   recent.set(octets, read)
   return read
 }

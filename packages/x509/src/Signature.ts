@@ -9,6 +9,15 @@ const keyTypeOf = (oid: string) =>
 
 export const allowedSignatures = Object.keys(signatureDigests).map(oidName).join(", ")
 
+/** False as well where OpenSSL cannot so much as try. */
+const holds = (digest: string | null, data: Uint8Array, key: KeyObject, signature: Uint8Array): boolean => {
+  try {
+    return verify(digest, data, key, signature)
+  } catch {
+    return false
+  }
+}
+
 /** Succeeds where the signature holds; otherwise says why not. */
 export const verifySignature = (signed: {
   readonly algorithm: string
@@ -25,9 +34,7 @@ export const verifySignature = (signed: {
       `${oidName(algorithm)} does not go with a key of type ${key.asymmetricKeyType ?? "unknown"}`
     )
   }
-  const holds = Result.getOrElse(
-    Result.try(() => verify(digest, data, key, signature)),
-    () => false
-  )
-  return holds ? Result.succeed(undefined) : Result.fail("the signature does not verify with the public key")
+  return holds(digest, data, key, signature)
+    ? Result.succeed(undefined)
+    : Result.fail("the signature does not verify with the public key")
 }
