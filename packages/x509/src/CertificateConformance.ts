@@ -76,16 +76,15 @@ interface Subject {
   readonly chain: ReadonlyArray<Certificate>
   readonly asked: Partial<Asked>
   readonly trust: Trust
-  /** What the certificate says of itself; undefined where its extensions cannot be read. */
-  readonly stated: GrantIds | undefined
   /** The pinned root that the chain leads to, or why it leads to none. */
   readonly path: Result.Result<Certificate, PathFault>
 }
 
+/** The words are for whoever reads a report or a mismatch; of what is as it must be, nobody reads any. */
 interface Finding {
   readonly ok: boolean
-  readonly expected: string
-  readonly found: string
+  readonly expected: () => string
+  readonly found: () => string
 }
 
 export interface Check {
@@ -99,9 +98,15 @@ const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex").toUpperCas
 
 const shortened = (text: string) => (text.length > 120 ? `${text.slice(0, 117)}...` : text)
 
-const same = (expected: string, found: string): Finding => ({ ok: expected === found, expected, found })
+const said = (text: string) => () => text
 
-const equalBytes = (one: Uint8Array, other: Uint8Array) => Buffer.from(one).equals(other)
+const same = (expected: string, found: string): Finding => ({
+  ok: expected === found,
+  expected: said(expected),
+  found: said(found)
+})
+
+const equalBytes = (one: Uint8Array, other: Uint8Array) => Buffer.compare(one, other) === 0
 
 const grantExtension = (field: GrantField): Check => ({
   field: (oids) => `extension ${oids[field]} (${field})`,
@@ -109,22 +114,27 @@ const grantExtension = (field: GrantField): Check => ({
   run: ({ asked, leaf, trust }) => {
     const id = asked[field]
     const encoded = id === undefined ? undefined : Result.getOrUndefined(encode(id))
-    const expected = `once, not critical, ${encoded === undefined ? "0C 24 and a canonical UUID" : `0C 24 "${id}"`}`
+    const expected = () =>
+      `once, not critical, ${encoded === undefined ? "0C 24 and a canonical UUID" : `0C 24 "${id}"`}`
     const [extension, ...more] = leaf.extensions.filter(({ oid }) => oid === trust.oids[field])
-    if (extension === undefined) return { ok: false, expected, found: "absent" }
-    if (more.length > 0) return { ok: false, expected, found: `duplicate: ${more.length + 1} times` }
-    if (extension.critical) return { ok: false, expected, found: "critical" }
+    if (extension === undefined) return { ok: false, expected, found: said("absent") }
+    if (more.length > 0) return { ok: false, expected, found: said(`duplicate: ${more.length + 1} times`) }
+    if (extension.critical) return { ok: false, expected, found: said("critical") }
     const value = decodeValue(extension.value)
-    const ok = Result.isSuccess(value) && (encoded === undefined || equalBytes(encoded, extension.value))
-    const found = Result.isSuccess(value)
-      ? `0C 24 "${value.success}"`
-      : `${shortened(hex(extension.value))} (${value.failure.message})`
-    return { ok, expected, found }
+    return {
+      ok: Result.isSuccess(value) && (encoded === undefined || equalBytes(encoded, extension.value)),
+      expected,
+      found: () =>
+        Result.isSuccess(value)
+          ? `0C 24 "${value.success}"`
+          : `${shortened(hex(extension.value))} (${value.failure.message})`
+    }
   }
 })
 
 /** The grant's id as asked, or else as the certificate states it: then its parts must at least agree. */
-const idOf = ({ asked, stated }: Subject) => asked.grantId ?? stated?.grantId
+const idOf = ({ asked, leaf, trust }: Subject) =>
+  asked.grantId ?? Result.getOrUndefined(fromExtensions(leaf.extensions, trust.oids))?.grantId
 
 const clientAuthOnly = oidName(Oid.clientAuth)
 
@@ -140,8 +150,8 @@ const stepCaExtensions: ReadonlyArray<string> = [
 
 const unreadable = (expected: string, fault: { readonly message: string }): Finding => ({
   ok: false,
-  expected,
-  found: fault.message
+  expected: said(expected),
+  found: said(fault.message)
 })
 
 const notAfterLimit = (limit: Date | undefined, leaf: Certificate, why: string): Finding | undefined =>
@@ -149,8 +159,8 @@ const notAfterLimit = (limit: Date | undefined, leaf: Certificate, why: string):
     ? undefined
     : {
         ok: leaf.notAfter <= limit,
-        expected: `at most ${limit.toISOString()} (${why})`,
-        found: leaf.notAfter.toISOString()
+        expected: () => `at most ${limit.toISOString()} (${why})`,
+        found: () => leaf.notAfter.toISOString()
       }
 
 const field = (name: string) => () => name
@@ -172,8 +182,8 @@ export const checks: ReadonlyArray<Check> = [
       const ok = equalBytes(asked.csrSpki, leaf.publicKey.spki)
       return {
         ok,
-        expected: "the subjectPublicKey of the CSR",
-        found: ok ? leaf.publicKey.description : `another key (${leaf.publicKey.description})`
+        expected: said("the subjectPublicKey of the CSR"),
+        found: () => (ok ? leaf.publicKey.description : `another key (${leaf.publicKey.description})`)
       }
     }
   },
@@ -182,8 +192,8 @@ export const checks: ReadonlyArray<Check> = [
     citation: "key policy",
     run: ({ leaf }) => ({
       ok: leaf.publicKey.allowed,
-      expected: "an accepted key",
-      found: leaf.publicKey.description
+      expected: said("an accepted key"),
+      found: said(leaf.publicKey.description)
     })
   },
   {
@@ -193,8 +203,8 @@ export const checks: ReadonlyArray<Check> = [
       asked.serial === undefined
         ? {
             ok: /^[1-9][0-9]{18,38}$/.test(leaf.serial),
-            expected: "a positive number of 19 to 39 digits",
-            found: leaf.serial
+            expected: said("a positive number of 19 to 39 digits"),
+            found: said(leaf.serial)
           }
         : same(asked.serial, leaf.serial)
   },
@@ -211,7 +221,7 @@ export const checks: ReadonlyArray<Check> = [
         attribute.value === id &&
         others.length === 0 &&
         rdns.length === 1
-      return { ok, expected: `CN=${id}`, found: text }
+      return { ok, expected: () => `CN=${id}`, found: said(text) }
     }
   },
   {
@@ -254,11 +264,11 @@ export const checks: ReadonlyArray<Check> = [
         onFailure: (fault) => unreadable("absent or cA FALSE", fault),
         onSuccess: (constraints) => {
           const ok = constraints === undefined || (!constraints.ca && constraints.pathLength === undefined)
-          const found =
+          const found = () =>
             constraints === undefined
               ? "absent"
               : `cA ${constraints.ca ? "TRUE" : "FALSE"}${constraints.pathLength === undefined ? "" : `, pathLenConstraint ${constraints.pathLength}`}`
-          return { ok, expected: "absent or cA FALSE", found }
+          return { ok, expected: said("absent or cA FALSE"), found }
         }
       })
   },
@@ -266,19 +276,21 @@ export const checks: ReadonlyArray<Check> = [
     field: field("extensions"),
     citation: "RFC 5280 §4.2",
     run: ({ leaf, trust }) => {
-      const allowed = [...stepCaExtensions, trust.oids.grantId, trust.oids.subjectUserId]
-      const strange = leaf.extensions
-        .filter(({ oid }) => !allowed.includes(oid))
-        .map(({ oid }) => oidName(oid))
       const oids = leaf.extensions.map(({ oid }) => oid)
-      const twice = oids
-        .filter((oid, index) => oids.indexOf(oid) !== index)
-        .map((oid) => `${oidName(oid)} twice`)
-      const found = [...strange, ...twice]
+      const { grantId, subjectUserId } = trust.oids
+      const strange = oids.filter(
+        (oid) => !stepCaExtensions.includes(oid) && oid !== grantId && oid !== subjectUserId
+      )
+      const twice = oids.filter((oid, index) => oids.indexOf(oid) !== index)
+      const ok = strange.length === 0 && twice.length === 0
       return {
-        ok: found.length === 0,
-        expected: "no other, and none twice",
-        found: found.length === 0 ? oids.map(oidName).join(", ") : found.join(", ")
+        ok,
+        expected: said("no other, and none twice"),
+        found: () =>
+          (ok
+            ? oids.map(oidName)
+            : [...strange.map(oidName), ...twice.map((oid) => `${oidName(oid)} twice`)]
+          ).join(", ")
       }
     }
   },
@@ -290,8 +302,8 @@ export const checks: ReadonlyArray<Check> = [
       const value = subjectKeyIdentifier(leaf)
       return {
         ok: !stated || value !== undefined,
-        expected: "absent or an OCTET STRING",
-        found: stated ? (value ?? "unreadable") : "absent"
+        expected: said("absent or an OCTET STRING"),
+        found: said(stated ? (value ?? "unreadable") : "absent")
       }
     }
   },
@@ -342,8 +354,8 @@ export const checks: ReadonlyArray<Check> = [
       const ok = leaf.notBefore >= earliest && leaf.notBefore <= latest
       return {
         ok,
-        expected: `${earliest.toISOString()} to ${latest.toISOString()}`,
-        found: leaf.notBefore.toISOString()
+        expected: () => `${earliest.toISOString()} to ${latest.toISOString()}`,
+        found: () => leaf.notBefore.toISOString()
       }
     }
   },
@@ -351,12 +363,11 @@ export const checks: ReadonlyArray<Check> = [
     field: field("validity"),
     citation: "RFC 5280 §4.1.2.5",
     run: ({ leaf, trust }) => {
-      const now = trust.now.toISOString()
       const ok = leaf.notBefore < leaf.notAfter && leaf.notBefore <= trust.now && trust.now <= leaf.notAfter
       return {
         ok,
-        expected: `notBefore <= ${now} <= notAfter`,
-        found: `${leaf.notBefore.toISOString()} to ${leaf.notAfter.toISOString()}`
+        expected: () => `notBefore <= ${trust.now.toISOString()} <= notAfter`,
+        found: () => `${leaf.notBefore.toISOString()} to ${leaf.notAfter.toISOString()}`
       }
     }
   },
@@ -365,15 +376,13 @@ export const checks: ReadonlyArray<Check> = [
     citation: "RFC 5280 §4.1.1.2",
     run: ({ leaf }) => {
       const { signatureAlgorithm: outer, tbsSignatureAlgorithm: inner } = leaf
-      const expected = `one of ${allowedSignatures}, alike inside and outside`
-      const found =
-        outer.oid === inner.oid
-          ? oidName(outer.oid)
-          : `${oidName(outer.oid)} outside, ${oidName(inner.oid)} inside`
       return {
         ok: equalBytes(outer.der, inner.der) && signatureDigests[outer.oid] !== undefined,
-        expected,
-        found
+        expected: () => `one of ${allowedSignatures}, alike inside and outside`,
+        found: () =>
+          outer.oid === inner.oid
+            ? oidName(outer.oid)
+            : `${oidName(outer.oid)} outside, ${oidName(inner.oid)} inside`
       }
     }
   },
@@ -382,11 +391,11 @@ export const checks: ReadonlyArray<Check> = [
     citation: "RFC 5280 §6.1",
     run: ({ chain, path }) =>
       Result.match(path, {
-        onFailure: ({ expected, found }) => ({ ok: false, expected, found }),
+        onFailure: ({ expected, found }) => ({ ok: false, expected: said(expected), found: said(found) }),
         onSuccess: (root) => ({
           ok: true,
-          expected: "a chain up to a pinned root",
-          found: [...chain.map(({ subject }) => subject.text), root.subject.text].join(", then ")
+          expected: said("a chain up to a pinned root"),
+          found: () => [...chain.map(({ subject }) => subject.text), root.subject.text].join(", then ")
         })
       })
   }
@@ -396,16 +405,6 @@ const unknown = "not known here"
 
 /** With everything known, these alone may have nothing to compare: a CA may leave key identifiers out. */
 const mayBeUnknown = ["authorityKeyIdentifier"]
-
-const evaluateSubject = (subject: Subject): ReadonlyArray<Evaluation> =>
-  checks.map(({ citation, field, run }) => {
-    const finding = run(subject)
-    const name = field(subject.trust.oids)
-    if (finding === undefined)
-      return { field: name, citation, outcome: "not-applicable", expected: unknown, found: unknown }
-    const { expected, found, ok } = finding
-    return { field: name, citation, outcome: ok ? "ok" : "mismatch", expected, found }
-  })
 
 const subjectOf = (
   leaf: Certificate,
@@ -417,7 +416,6 @@ const subjectOf = (
   chain,
   asked,
   trust,
-  stated: Result.getOrUndefined(fromExtensions(leaf.extensions, trust.oids)),
   path: checkPath(leaf, chain, trust.roots, trust.now)
 })
 
@@ -426,7 +424,36 @@ export const evaluate = (
   certificate: { readonly leaf: Certificate; readonly chain: ReadonlyArray<Certificate> },
   known: Partial<Asked>,
   trust: Trust
-): ReadonlyArray<Evaluation> => evaluateSubject(subjectOf(certificate.leaf, certificate.chain, known, trust))
+): ReadonlyArray<Evaluation> => {
+  const subject = subjectOf(certificate.leaf, certificate.chain, known, trust)
+  return checks.map(({ citation, field, run }) => {
+    const finding = run(subject)
+    const name = field(trust.oids)
+    if (finding === undefined)
+      return { field: name, citation, outcome: "not-applicable", expected: unknown, found: unknown }
+    const { expected, found, ok } = finding
+    return {
+      field: name,
+      citation,
+      outcome: ok ? "ok" : "mismatch",
+      expected: expected(),
+      found: found()
+    }
+  })
+}
+
+const mismatchesOf = (subject: Subject): ReadonlyArray<Mismatch> => {
+  const mismatches: Array<Mismatch> = []
+  for (const { field, run } of checks) {
+    const finding = run(subject)
+    if (finding?.ok === true) continue
+    const name = field(subject.trust.oids)
+    if (finding !== undefined)
+      mismatches.push({ field: name, expected: finding.expected(), found: finding.found() })
+    else if (!mayBeUnknown.includes(name)) mismatches.push({ field: name, expected: unknown, found: unknown })
+  }
+  return mismatches
+}
 
 const unreadableCertificate = (
   name: string,
@@ -460,10 +487,7 @@ export const check = (
     chain.push(...certificates.success)
   }
   const subject = subjectOf(leaf.success, chain, expected, expected)
-  const mismatches = evaluateSubject(subject)
-    .filter(({ outcome }) => outcome !== "ok")
-    .filter(({ field, outcome }) => outcome === "mismatch" || !mayBeUnknown.includes(field))
-    .map(({ expected, field, found }) => ({ field, expected, found }))
+  const mismatches = mismatchesOf(subject)
   const { path } = subject
   if (mismatches.length > 0 || Result.isFailure(path)) return Result.fail(mismatches)
   const root = path.success

@@ -183,12 +183,12 @@ export const parse = (
   const { algorithm, requested, sans, signature } = contents.success
   const verified = verifySignature({ algorithm, data: info.raw, signature, key: key.success.key })
   if (Result.isFailure(verified)) return Result.fail({ _tag: "SignatureInvalid", problem: verified.failure })
-  const digest = hash("sha256", der, "buffer")
+  const sha256Hex = hash("sha256", der, "hex")
   return Result.succeed({
     der,
     pem,
-    sha256Hex: digest.toString("hex"),
-    sha256Base64Url: digest.toString("base64url"),
+    sha256Hex,
+    sha256Base64Url: Buffer.from(sha256Hex, "hex").toString("base64url"),
     publicKeySpki: key.success.spki,
     keyDescription: key.success.description,
     subject,

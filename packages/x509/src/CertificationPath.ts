@@ -27,7 +27,7 @@ const processed: ReadonlyArray<string> = [
 const fail = (expected: string, found: string): Result.Result<never, PathFault> =>
   Result.fail({ expected, found })
 
-const sameName = (one: Uint8Array, other: Uint8Array) => Buffer.from(one).equals(other)
+const sameName = (one: Uint8Array, other: Uint8Array) => Buffer.compare(one, other) === 0
 
 const isValidAt = (certificate: Certificate, now: Date) =>
   now >= certificate.notBefore && now <= certificate.notAfter
@@ -97,30 +97,30 @@ export const checkPath = (
   chain: ReadonlyArray<Certificate>,
   roots: ReadonlyArray<Certificate>,
   now: Date
-): Result.Result<Certificate, PathFault> =>
-  Result.gen(function* () {
-    const pinned = new Set(roots.map(({ fingerprintSha256 }) => fingerprintSha256))
-    const last = chain.at(-1)
-    const intermediates =
-      last !== undefined && pinned.has(last.fingerprintSha256) ? chain.slice(0, -1) : chain
-    if (intermediates.length > mostIntermediates)
-      return yield* fail(`at most ${mostIntermediates} intermediates`, String(intermediates.length))
-    let subject = leaf
-    for (const [below, issuer] of intermediates.entries()) {
-      yield* checkLink(subject, issuer)
-      yield* checkIssuer(issuer, below, now)
-      subject = issuer
-    }
-    const candidates = roots.filter((root) => sameName(root.subject.der, subject.issuer.der))
-    const root = candidates.find((candidate) => Result.isSuccess(checkLink(subject, candidate)))
-    if (root === undefined) {
-      return yield* fail(
-        "a chain up to a pinned root",
-        candidates.length === 0
-          ? `${subject.subject.text} issued by ${subject.issuer.text}, which is not pinned`
-          : `${subject.subject.text} not signed by the pinned ${subject.issuer.text}`
-      )
-    }
-    yield* checkIssuer(root, intermediates.length, now)
-    return root
-  })
+): Result.Result<Certificate, PathFault> => {
+  const last = chain.at(-1)?.fingerprintSha256
+  const intermediates = roots.some(({ fingerprintSha256 }) => fingerprintSha256 === last)
+    ? chain.slice(0, -1)
+    : chain
+  if (intermediates.length > mostIntermediates)
+    return fail(`at most ${mostIntermediates} intermediates`, String(intermediates.length))
+  let subject = leaf
+  for (const [below, issuer] of intermediates.entries()) {
+    const link = checkLink(subject, issuer)
+    if (Result.isFailure(link)) return Result.fail(link.failure)
+    const fit = checkIssuer(issuer, below, now)
+    if (Result.isFailure(fit)) return Result.fail(fit.failure)
+    subject = issuer
+  }
+  const candidates = roots.filter((root) => sameName(root.subject.der, subject.issuer.der))
+  const root = candidates.find((candidate) => Result.isSuccess(checkLink(subject, candidate)))
+  if (root === undefined) {
+    return fail(
+      "a chain up to a pinned root",
+      candidates.length === 0
+        ? `${subject.subject.text} issued by ${subject.issuer.text}, which is not pinned`
+        : `${subject.subject.text} not signed by the pinned ${subject.issuer.text}`
+    )
+  }
+  return Result.map(checkIssuer(root, intermediates.length, now), () => root)
+}

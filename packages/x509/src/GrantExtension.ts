@@ -3,6 +3,7 @@
  * UTF8String of one canonical UUID. There is one encoding, and decoding accepts nothing else.
  */
 import { Result } from "effect"
+import { bufferOver } from "./internal/bufferOver.ts"
 import type { GrantOids } from "./Oid.ts"
 import { isCanonicalUuid } from "./Uuid.ts"
 
@@ -56,13 +57,18 @@ export const encode = (uuid: string): Result.Result<Uint8Array, ValueFault> => {
       message: `${JSON.stringify(uuid.slice(0, 64))} is not a canonical lower-case UUID`
     })
   }
-  return Result.succeed(Uint8Array.of(utf8StringTag, uuidLength, ...Buffer.from(uuid, "latin1")))
+  const value = new Uint8Array(2 + uuidLength)
+  value[0] = utf8StringTag
+  value[1] = uuidLength
+  bufferOver(value).write(uuid, 2, "latin1")
+  return Result.succeed(value)
 }
 
 /** The UUID, in the one encoding that `encode` makes. Total: every other input has its reason. */
 export const decodeValue = (value: Uint8Array): Result.Result<string, ValueFault> => {
   const fail = (_tag: ValueReason, message: string) => Result.fail({ _tag, message })
-  const [tag, length] = value
+  const tag = value[0]
+  const length = value[1]
   if (tag === undefined) return fail("Truncated", "the value is empty")
   if (tag !== utf8StringTag) return fail("WrongTag", `expected tag 0C (UTF8String), found ${hex(tag)}`)
   if (length === undefined) return fail("Truncated", "the value ends after its tag")
@@ -74,10 +80,9 @@ export const decodeValue = (value: Uint8Array): Result.Result<string, ValueFault
     return fail("Truncated", `expected 36 octets after the length, found ${value.length - 2}`)
   if (value.length > 2 + uuidLength)
     return fail("TrailingBytes", `${value.length - 2 - uuidLength} octets follow the UUID`)
-  const contents = value.subarray(2)
-  if (contents.some((octet) => octet > 0x7f)) return fail("NotAscii", "an octet above 7F")
-  const text = Buffer.from(contents).toString("latin1")
+  const text = bufferOver(value).toString("latin1", 2)
   if (isCanonicalUuid(text)) return Result.succeed(text)
+  if (value.some((octet) => octet > 0x7f)) return fail("NotAscii", "an octet above 7F")
   return isCanonicalUuid(text.toLowerCase())
     ? fail("UpperCase", `${text} is not in lower case`)
     : fail("NotUuid", `${JSON.stringify(text)} is not a canonical UUID`)

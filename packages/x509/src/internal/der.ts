@@ -192,6 +192,8 @@ export const readInteger = (element: DerElement | undefined, what: string): bigi
   if (octets > 1 && ((first === 0 && second < 0x80) || (first === 0xff && second >= 0x80))) {
     throw fault(offset, `${what}: an INTEGER in more octets than it needs`)
   }
+  // Versions and path lengths, which is most of them.
+  if (octets === 1) return BigInt(first < 0x80 ? first : first - 0x100)
   const magnitude = BigInt(`0x${bufferOver(integer.contents).toString("hex")}`)
   return first < 0x80 ? magnitude : magnitude - (1n << BigInt(octets * 8))
 }
