@@ -3,14 +3,16 @@
  * to another thread and waits for it, which costs an issuance more than the signature does.
  */
 import { createHmac, type KeyObject, sign } from "node:crypto"
+import { concatenated } from "@mosaic-federation/x509/EcdsaSignature"
+import { Result } from "effect"
 import type { SigningAlgorithm } from "../ProvisionerKey.ts"
 
-/** RFC 7518 §3.1, RFC 8037 §3.1: what each algorithm signs with, and of which key. */
+/** RFC 7518 §3.1, RFC 8037 §3.1: what each algorithm signs with, of which key, and how long R and S are. */
 const kinds = {
-  ES256: { keyType: "ec", curve: "prime256v1", digest: "sha256" },
-  ES384: { keyType: "ec", curve: "secp384r1", digest: "sha384" },
-  EdDSA: { keyType: "ed25519", curve: undefined, digest: null },
-  RS256: { keyType: "rsa", curve: undefined, digest: "sha256" }
+  ES256: { keyType: "ec", curve: "prime256v1", digest: "sha256", octets: 32 },
+  ES384: { keyType: "ec", curve: "secp384r1", digest: "sha384", octets: 48 },
+  EdDSA: { keyType: "ed25519", curve: undefined, digest: null, octets: undefined },
+  RS256: { keyType: "rsa", curve: undefined, digest: "sha256", octets: undefined }
 } as const
 
 /** Node makes the details of a key anew at each look, which takes half as long as a signature. */
@@ -21,14 +23,15 @@ const curveOf = (key: KeyObject): string | undefined => {
   return curves.get(key)
 }
 
-const signatureOf = (input: Buffer, algorithm: SigningAlgorithm, key: KeyObject): Buffer => {
+const signatureOf = (input: Buffer, algorithm: SigningAlgorithm, key: KeyObject): Uint8Array => {
   if (algorithm === "HS256") return createHmac("sha256", key).update(input).digest()
-  const { curve, digest, keyType } = kinds[algorithm]
+  const { curve, digest, keyType, octets } = kinds[algorithm]
   if (key.asymmetricKeyType !== keyType || curveOf(key) !== curve) {
     throw new TypeError(`the key is not one of ${algorithm}`)
   }
-  // RFC 7518 §3.4: R and S side by side.
-  return sign(digest, input, { key, dsaEncoding: "ieee-p1363" })
+  const signature = sign(digest, input, key)
+  // Node would put R and S side by side itself, but to be told so with the key takes it as long again as to sign.
+  return octets === undefined ? signature : Result.getOrThrow(concatenated(signature, octets))
 }
 
 const encoded = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url")
@@ -40,5 +43,6 @@ export const compactJws = (
   key: KeyObject
 ): string => {
   const input = `${encoded(header)}.${encoded(claims)}`
-  return `${input}.${signatureOf(Buffer.from(input), header.alg, key).toString("base64url")}`
+  const signature = signatureOf(Buffer.from(input), header.alg, key)
+  return `${input}.${Buffer.from(signature).toString("base64url")}`
 }
