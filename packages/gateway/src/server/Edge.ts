@@ -2,7 +2,7 @@
  * What every request goes through before anybody looks at what it asks for, and every answer after: its id, its limits,
  * its log line and metrics, and the form of its failure. Who asks, and what for, is the contract's part.
  */
-import { randomBytes } from "node:crypto"
+import { randomUUID } from "node:crypto"
 import { InternalError } from "@mosaic-federation/domain/CommandErrors"
 import { CurrentRequest } from "@mosaic-federation/domain/CurrentRequest"
 import { isMosaicError, type MosaicError } from "@mosaic-federation/domain/MosaicError"
@@ -41,7 +41,7 @@ const traceId = Effect.fnUntraced(function* ({ headers }: Request) {
   const span = yield* Effect.serviceOption(Tracer.ParentSpan)
   if (Option.isSome(span)) return span.value.traceId
   const given = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-/.exec(headers["traceparent"] ?? "")?.[1]
-  return given ?? randomBytes(16).toString("hex")
+  return given ?? randomUUID().replaceAll("-", "")
 })
 
 const makeSeries = (method: string, route: string, status: string) => ({
@@ -106,10 +106,14 @@ export const layer = HttpRouter.middleware(
     })
 
     /** The handler is interrupted, and has settled what it had begun, before the client is answered. */
-    const cutShort = Effect.raceFirst(
-      Effect.flatMap(Effect.sleep(requestTimeout), () => Effect.fail(new RequestTimedOut({ afterSeconds }))),
-      Effect.flatMap(drain.deadline, () => Effect.fail(new ServerDraining({ retryAfterSeconds: 5 })))
-    )
+    const inTime = <A, E, R>(handled: Effect.Effect<A, E, R>) =>
+      Effect.raceAllFirst([
+        handled,
+        Effect.flatMap(Effect.sleep(requestTimeout), () =>
+          Effect.fail(new RequestTimedOut({ afterSeconds }))
+        ),
+        Effect.flatMap(drain.deadline, () => Effect.fail(new ServerDraining({ retryAfterSeconds: 5 })))
+      ])
 
     const note = Effect.fnUntraced(function* (
       request: Request,
@@ -147,7 +151,7 @@ export const layer = HttpRouter.middleware(
         const from = clientAddress(request, trustedProxies)
         const record: RequestRecord = { requestId, from, route: null, requester: null, errorCode: null }
 
-        const answered = Effect.andThen(admit(request, from), Effect.raceFirst(httpEffect, cutShort)).pipe(
+        const answered = Effect.andThen(admit(request, from), inTime(httpEffect)).pipe(
           Effect.catchCause((cause) => {
             // A client that has gone away gets no answer.
             if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause)

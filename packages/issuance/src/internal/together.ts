@@ -21,12 +21,9 @@ const mostRuns = 2
 /** A run that has so many does not wait for others to end. */
 const mostCalls = 64
 
-interface Call<In, Out, E> extends Request.Request<Out | undefined, E> {
-  readonly input: In
-}
-
 export const makeTogether = <In, Out, E>({ alone, mayBeOfOne, run }: TogetherOptions<In, Out, E>) => {
-  const makeCall = Request.of<Call<In, Out, E>>()
+  class Call extends Request.Class<{ readonly input: In }, Out | undefined, E> {}
+
   const fewRuns = Latch.makeUnsafe(true)
   let runs = 0
   const begin = Effect.sync(() => {
@@ -38,8 +35,8 @@ export const makeTogether = <In, Out, E>({ alone, mayBeOfOne, run }: TogetherOpt
     if (runs < mostRuns) fewRuns.openUnsafe()
   })
 
-  const resolver = RequestResolver.makeWith<Call<In, Out, E>>({
-    batchKey: () => makeCall,
+  const resolver = RequestResolver.makeWith<Call>({
+    batchKey: () => Call,
     delay: Effect.andThen(Effect.yieldNow, fewRuns.await),
     collectWhile: (entries) => entries.size < mostCalls,
     runAll: (entries) => {
@@ -56,7 +53,7 @@ export const makeTogether = <In, Out, E>({ alone, mayBeOfOne, run }: TogetherOpt
   })
 
   return (input: In): Effect.Effect<Out, E> =>
-    Effect.flatMap(Effect.request(makeCall({ input }), resolver), (answer) =>
+    Effect.flatMap(Effect.request(new Call({ input }), resolver), (answer) =>
       answer === undefined ? alone(input) : Effect.succeed(answer)
     )
 }
