@@ -71,7 +71,7 @@ export class GrantChanges extends Context.Service<
         const [row] = yield* rowsOf(
           operation,
           GrantRow,
-          sql`SELECT * FROM federation_grants WHERE id = ${id} FOR UPDATE`
+          sql`SELECT * FROM federation_grants WHERE id = ${id} FOR NO KEY UPDATE`
         )
         if (row === undefined) return yield* new GrantNotFound({ grantId: id })
         const grant = toGrant(row)
@@ -158,7 +158,7 @@ export class GrantChanges extends Context.Service<
             sql`
               SELECT * FROM federation_grants g
               WHERE ${isHolder} AND g.status <> 'revoked' AND g.expires_at > ${at}
-              ORDER BY g.id FOR UPDATE`
+              ORDER BY g.id FOR NO KEY UPDATE`
           )
           const ids = locked.map(({ id }) => id)
           const isAmongThem = sql`g.id = ANY(${ids}::uuid[])`

@@ -12,6 +12,7 @@ import { removeDirectory } from "@mosaic-federation/testing/removeDirectory"
 import { ConfigProvider, DateTime, Deferred, Effect, Exit, Fiber, Layer } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
 import * as Database from "../src/Database.ts"
+import { GrantChanges } from "../src/GrantChanges.ts"
 import { GrantRepo, type IssuanceOutcome } from "../src/GrantRepo.ts"
 
 const home = Layer.unwrap(
@@ -24,7 +25,10 @@ const home = Layer.unwrap(
   )
 )
 
-const TestLayer = GrantRepo.layerNoDeps.pipe(Layer.provideMerge(Database.layer), Layer.provide(home))
+const TestLayer = Layer.mergeAll(GrantRepo.layerNoDeps, GrantChanges.layerNoDeps).pipe(
+  Layer.provideMerge(Database.layer),
+  Layer.provide(home)
+)
 
 const after = (millis: number) => DateTime.makeUnsafe(Date.now() + millis)
 
@@ -385,6 +389,38 @@ describe("GrantRepo", () => {
         yield* Deferred.succeed(commit, undefined)
         assert.deepStrictEqual(yield* Fiber.join(first), { _tag: "Recorded" })
       })
+    )
+
+    it.effect(
+      "records an intent while its grant is being changed, and no certificate before that is done",
+      () =>
+        Effect.gen(function* () {
+          const { grant, intent, repo } = yield* asked
+          const changes = yield* GrantChanges
+          const sql = yield* SqlClient
+          const suspended = yield* Deferred.make<void>()
+          const commit = yield* Deferred.make<void>()
+          const changing = yield* sql
+            .withTransaction(
+              changes
+                .suspend(grant.id)
+                .pipe(
+                  Effect.andThen(Deferred.succeed(suspended, undefined)),
+                  Effect.andThen(Deferred.await(commit))
+                )
+            )
+            .pipe(Effect.forkChild)
+          yield* Deferred.await(suspended)
+          const serial = newSerial()
+          const begun = yield* repo.recordIntent({ ...intent, serial, csrSha256: fingerprint() })
+          assert.deepStrictEqual(begun, { _tag: "Recorded" })
+          const recording = yield* Effect.forkChild(repo.recordIssued(certificate(serial), fingerprint()))
+          yield* somebodyWaits
+          yield* Deferred.succeed(commit, undefined)
+          yield* Fiber.join(changing)
+          assert.deepStrictEqual(yield* Fiber.join(recording), { _tag: "GrantEnded", status: "suspended" })
+          assert.strictEqual((yield* recordOf(serial))?.state, "withheld")
+        })
     )
 
     it.effect("records what comes at once, each by its own grant and intent", () =>
