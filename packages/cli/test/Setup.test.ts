@@ -242,11 +242,14 @@ it.live("docs/federation/SETUP.md: the local tier is a directory that can be cop
   Effect.gen(function* () {
     const where = yield* checkout
     const create = `mosaic federation grant create --user ${user} --peer gateway.example --scope a`
-    yield* succeeded(where, `${create}\n${script("Backup", "sh local")}`)
+    yield* succeeded(where, `${create}\nmosaic db prune --json`)
+    yield* succeeded(where, script("Backup", "sh local"))
     const before = yield* succeeded(where, "mosaic federation grant list --json")
     const elsewhere = { MOSAIC_HOME: join(where.home, "elsewhere") }
     yield* succeeded(where, script("Restore", "sh local"), elsewhere)
     assert.strictEqual(yield* succeeded(where, "mosaic federation grant list --json", elsewhere), before)
     assert.isTrue(existsSync(join(elsewhere.MOSAIC_HOME, "postgres")))
+    const key = 'cat "$MOSAIC_HOME/audit.key"'
+    assert.strictEqual(yield* succeeded(where, key, elsewhere), yield* succeeded(where, key))
   })
 )
