@@ -4,11 +4,10 @@ import { ApiKey, ApiKeyId, ApiKeyName } from "@mosaic-federation/domain/ApiKey"
 import { ApiKeyNotFound, ApiKeyRevoked } from "@mosaic-federation/domain/ServerErrors"
 import type { StorageError } from "@mosaic-federation/domain/StorageErrors"
 import { Context, DateTime, Effect, Layer, Option, Schema } from "effect"
-import type { NonEmptyReadonlyArray } from "effect/Array"
 import { SqlClient } from "effect/sql/SqlClient"
 import { type AuditAction, auditBy } from "./AuditRecord.ts"
+import { foundTogether } from "./internal/foundTogether.ts"
 import { rowsOf } from "./internal/rowsOf.ts"
-import { statementsTogether } from "./internal/statementsTogether.ts"
 import { transactionOn } from "./internal/transactionOn.ts"
 
 export interface NewApiKey {
@@ -100,28 +99,18 @@ export class ApiKeyRepo extends Context.Service<
         return row === undefined ? yield* Effect.die(new Error("nothing was inserted")) : toKey(row)
       })
 
-      const read = (ids: NonEmptyReadonlyArray<ApiKeyId>) =>
-        Effect.map(
-          rowsOf(
-            "find an API key",
-            Row,
-            sql`SELECT * FROM federation_api_keys WHERE id = ANY (${[...new Set(ids)]}::text[])`
-          ),
-          (rows) => {
-            const byId = new Map(
-              rows.map((row) => [
-                row.id,
-                { key: toKey(row), keySha256: row.key_sha256 } satisfies RecordedApiKey
-              ])
-            )
-            return ids.map((id) => Option.fromUndefinedOr(byId.get(id)))
-          }
-        )
-
-      const find = statementsTogether<ApiKeyId, Option.Option<RecordedApiKey>>(sql, {
-        run: read,
-        alone: (id) => Effect.map(read([id]), ([found]) => found ?? Option.none())
+      const findRow = foundTogether(sql, {
+        operation: "find an API key",
+        table: "federation_api_keys",
+        idType: "text",
+        row: Row
       })
+
+      const find = (id: ApiKeyId) =>
+        Effect.map(
+          findRow(id),
+          Option.map((row): RecordedApiKey => ({ key: toKey(row), keySha256: row.key_sha256 }))
+        )
 
       const list = rowsOf(
         "list API keys",

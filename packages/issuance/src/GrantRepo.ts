@@ -3,7 +3,6 @@
  * the outcome written after. It decides nothing about whether a grant may issue; it only tells and keeps the truth.
  * Any service may provide its own implementation and reuse the rest of the program.
  */
-import { CurrentRequest } from "@mosaic-federation/domain/CurrentRequest"
 import {
   Grant,
   type GrantStatus,
@@ -20,10 +19,11 @@ import { type StorageError, StorageFailed } from "@mosaic-federation/domain/Stor
 import { UserId } from "@mosaic-federation/domain/UserId"
 import { randomUUID } from "node:crypto"
 import { Context, DateTime, Effect, Layer, Option, Schema } from "effect"
-import type { NonEmptyReadonlyArray } from "effect/Array"
 import { SqlClient } from "effect/sql/SqlClient"
 import { auditBy, currentIssuance } from "./AuditRecord.ts"
 import * as Database from "./Database.ts"
+import { currentAuditedRow } from "./internal/auditOfGiven.ts"
+import { foundTogether } from "./internal/foundTogether.ts"
 import {
   type CertificateSettled,
   type CertificateToRecord,
@@ -250,33 +250,17 @@ export class GrantRepo extends Context.Service<
       const now = Effect.map(DateTime.now, DateTime.toDateUtc)
       const inTransaction = transactionOn(sql)
 
-      const readGrants = (ids: NonEmptyReadonlyArray<GrantId>) =>
-        Effect.map(
-          rowsOf(
-            "find a grant",
-            GrantRow,
-            sql`
-              SELECT f.* FROM unnest(${[...new Set(ids)]}::uuid[]) AS asked (id) CROSS JOIN LATERAL (
-                SELECT * FROM federation_grants g WHERE g.id = asked.id OFFSET 0
-              ) f`
-          ),
-          (rows) => {
-            const byId = new Map(rows.map((row) => [row.id, toGrant(row)]))
-            return ids.map((id) => Option.fromUndefinedOr(byId.get(id)))
-          }
-        )
-
-      const readGrant = statementsTogether<GrantId, Option.Option<Grant>>(sql, {
-        run: readGrants,
-        alone: (id) => Effect.map(readGrants([id]), ([grant]) => grant ?? Option.none())
+      const findRow = foundTogether(sql, {
+        operation: "find a grant",
+        table: "federation_grants",
+        idType: "uuid",
+        row: GrantRow
       })
 
       const find = Effect.fnUntraced(function* (id: GrantId) {
-        const grant = yield* readGrant(id)
-        return yield* Option.match(grant, {
-          onNone: () => Effect.fail(new GrantNotFound({ grantId: id })),
-          onSome: Effect.succeed
-        })
+        const row = yield* findRow(id)
+        if (Option.isNone(row)) return yield* new GrantNotFound({ grantId: id })
+        return toGrant(row.value)
       }, spanned("GrantRepo.find"))
 
       const create = Effect.fn("GrantRepo.create")(function* (grant: NewGrant) {
@@ -432,17 +416,6 @@ export class GrantRepo extends Context.Service<
           )
       })
 
-      const audited = Effect.zipWith(
-        CurrentRequest,
-        currentIssuance,
-        ({ requestId, requester }, { action, subject }) => ({
-          audit_requester: requester,
-          audit_request_id: requestId,
-          action,
-          subject: subject ?? ""
-        })
-      )
-
       const recordIntent = Effect.fnUntraced(function* (
         intent: IssuanceIntent
       ): Effect.fn.Return<RecordIntentResult, StorageError> {
@@ -456,7 +429,7 @@ export class GrantRepo extends Context.Service<
           request_id: intent.requestId,
           at: DateTime.toDateUtc(intent.requestedAt),
           not_after: DateTime.toDateUtc(intent.notAfter),
-          ...(yield* audited)
+          ...(yield* currentAuditedRow)
         }
         for (let looks = 0; looks < mostLooks; looks++) {
           const row = yield* tryToRecord(given)
@@ -488,7 +461,7 @@ export class GrantRepo extends Context.Service<
           "keep intents",
           SerialRow,
           sql`
-            UPDATE federation_certificates SET held_until = ${heldUntil(sql)}
+            UPDATE federation_certificates SET held_until = ${sql.literal(heldUntil)}
             WHERE serial = ANY (${serials}::text[]) AND state = 'intent' RETURNING serial`
         )
       })
@@ -511,7 +484,7 @@ export class GrantRepo extends Context.Service<
           not_after: DateTime.toDateUtc(issued.notAfter),
           fingerprint_sha256: fingerprintSha256,
           full_chain_pem: issued.fullChainPem,
-          ...(yield* audited)
+          ...(yield* currentAuditedRow)
         })
         if (row === null) {
           return yield* new StorageFailed({

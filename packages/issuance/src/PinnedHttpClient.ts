@@ -100,12 +100,14 @@ const ciphers = [
   "ECDHE-RSA-CHACHA20-POLY1305"
 ].join(":")
 
+type Head = Pick<PinnedResponse, "status" | "headers">
+
 /** What is known of one exchange while it runs. */
 interface Exchange {
   /** There from the moment before the first byte of the request is written. */
   started: Dispatcher.DispatchController | undefined
-  /** The head of an answer whose status is all that matters of it. */
-  refusal: Pick<PinnedResponse, "status" | "headers"> | undefined
+  /** Of the answer; of a refusal its status is all that matters. */
+  head: Head | undefined
 }
 
 const connectTimedOut = "MOSAIC_CONNECT_TIMEOUT"
@@ -311,7 +313,7 @@ const joined = (headers: {
   )
 
 /** A head, and the octets of the body. */
-interface Received extends Pick<PinnedResponse, "status" | "headers"> {
+interface Received extends Head {
   readonly octets: Uint8Array | undefined
 }
 
@@ -343,6 +345,14 @@ const make = Effect.fnUntraced(function* (
     maxHeaderSize: maxHeadBytes,
     maxResponseSize: maxResponseBytes
   })
+  const brokenOff = ({ head, started }: Exchange, error: Error): Effect.Effect<Received, TransportError> => {
+    if (started === undefined) return Effect.fail(connectFailure(origin, error, connectTimeout))
+    if (head === undefined) return Effect.fail(headFailure(origin, error))
+    return isSuccess(head.status)
+      ? Effect.fail(bodyFailure(origin, error, maxResponseBytes))
+      : Effect.succeed({ ...head, octets: undefined })
+  }
+
   /**
    * The answer as it came. It has no octets where its status is all that is wanted of it, or all that there is. To abort a
    * request closes its connection: an unread body would hold it until the time-out.
@@ -352,7 +362,6 @@ const make = Effect.fnUntraced(function* (
       // Undici is in the middle of its own work when it calls, and takes no further request then.
       const resume: typeof settle = (answer) => queueMicrotask(() => settle(answer))
       let interrupted = false
-      let head: Pick<PinnedResponse, "status" | "headers"> | undefined
       const chunks: Array<Uint8Array> = []
       const unwanted = (
         controller: Dispatcher.DispatchController,
@@ -370,10 +379,10 @@ const make = Effect.fnUntraced(function* (
         onResponseStart: (controller, status, headers) => {
           // RFC 9110 §15.2: another answer follows.
           if (status < 200) return
-          head = { status, headers: joined(headers) }
+          const head: Head = { status, headers: joined(headers) }
+          exchange.head = head
           if (isRedirect(status))
             return unwanted(controller, Effect.fail(new CaRedirected({ origin, status })))
-          if (!isSuccess(status)) exchange.refusal = head
           if (Number(headers["content-length"] ?? 0) > maxResponseBytes) {
             unwanted(
               controller,
@@ -385,20 +394,10 @@ const make = Effect.fnUntraced(function* (
         },
         onResponseData: (_, chunk) => void chunks.push(chunk),
         onResponseEnd: () => {
+          const { head } = exchange
           if (head !== undefined) resume(Effect.succeed({ ...head, octets: Buffer.concat(chunks) }))
         },
-        onResponseError: (_, error) =>
-          resume(
-            head !== undefined
-              ? isSuccess(head.status)
-                ? Effect.fail(bodyFailure(origin, error, maxResponseBytes))
-                : Effect.succeed({ ...head, octets: undefined })
-              : Effect.fail(
-                  exchange.started === undefined
-                    ? connectFailure(origin, error, connectTimeout)
-                    : headFailure(origin, error)
-                )
-          )
+        onResponseError: (_, error) => resume(brokenOff(exchange, error))
       })
       return Effect.sync(() => {
         interrupted = true
@@ -428,12 +427,12 @@ const make = Effect.fnUntraced(function* (
       "http.request.method": request.method,
       "url.path": request.path.split("?", 1)[0]
     })
-    const exchange: Exchange = { started: undefined, refusal: undefined }
+    const exchange: Exchange = { started: undefined, head: undefined }
     return yield* exchangeOnce(request, exchange).pipe(
       Effect.timeoutOrElse({
         duration: totalTimeout,
         orElse: (): Effect.Effect<PinnedResponse, TransportError> =>
-          exchange.refusal === undefined
+          exchange.head === undefined || isSuccess(exchange.head.status)
             ? Effect.fail(
                 new CaTimeout({
                   origin,
@@ -441,7 +440,7 @@ const make = Effect.fnUntraced(function* (
                   afterMillis: wholeMillis(totalTimeout)
                 })
               )
-            : Effect.succeed({ ...exchange.refusal, body: undefined })
+            : Effect.succeed({ ...exchange.head, body: undefined })
       })
     )
   }, spanned("PinnedHttpClient.request"))

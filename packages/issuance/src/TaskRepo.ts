@@ -80,12 +80,13 @@ const CountRow = Schema.Struct({ count: Schema.Int })
 const overlookedAfter = Duration.minutes(15)
 
 /** How long an intent is taken to be worked on after its program last said so, by the database's clock. */
-export const intentLease = "10 seconds"
+const intentLease = "10 seconds"
 
 /** How often a program says so. */
 export const keepIntentsEvery = Duration.seconds(3)
 
-export const heldUntil = (sql: SqlClient) => sql`now() + ${intentLease}::interval`
+/** The end of the lease, as an expression. */
+export const heldUntil = `now() + interval '${intentLease}'`
 
 /** How long a task that is done stays on record. */
 const keptFor = "30 days"

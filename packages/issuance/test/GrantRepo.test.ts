@@ -94,6 +94,23 @@ const somebodyWaits = Effect.gen(function* () {
   }
 })
 
+/** Does it in a transaction that stays open. What comes back commits it, and tells what came of it. */
+const heldOpen = Effect.fnUntraced(function* <A, E, R>(change: Effect.Effect<A, E, R>) {
+  const sql = yield* SqlClient
+  const done = yield* Deferred.make<void>()
+  const commit = yield* Deferred.make<void>()
+  const changing = yield* sql
+    .withTransaction(
+      change.pipe(
+        Effect.tap(() => Deferred.succeed(done, undefined)),
+        Effect.tap(() => Deferred.await(commit))
+      )
+    )
+    .pipe(Effect.forkChild)
+  yield* Deferred.await(done)
+  return Effect.andThen(Deferred.succeed(commit, undefined), Fiber.join(changing))
+})
+
 const refusedBy = (constraint: string) =>
   new RegExp(`violates [a-z ]+ constraint "${constraint}" \\(SQLSTATE 235(?:05|14|03)\\)$`)
 
@@ -318,26 +335,12 @@ describe("GrantRepo", () => {
     it.effect("lets a revocation that is being committed win over an issuance in flight", () =>
       Effect.gen(function* () {
         const { grant, repo, serial } = yield* asked
-        const sql = yield* SqlClient
-        const revoked = yield* Deferred.make<void>()
-        const commit = yield* Deferred.make<void>()
-        const revoking = yield* sql
-          .withTransaction(
-            repo
-              .revoke(grant.id, "over")
-              .pipe(
-                Effect.andThen(Deferred.succeed(revoked, undefined)),
-                Effect.andThen(Deferred.await(commit))
-              )
-          )
-          .pipe(Effect.forkChild)
-        yield* Deferred.await(revoked)
+        const commit = yield* heldOpen(repo.revoke(grant.id, "over"))
         const issuing = yield* Effect.forkChild(repo.recordIssued(certificate(serial), fingerprint()))
         yield* somebodyWaits
         // Nobody else sees the revocation yet, and still the issuance must not pass it.
         assert.strictEqual((yield* repo.find(grant.id)).storedStatus, "active")
-        yield* Deferred.succeed(commit, undefined)
-        yield* Fiber.join(revoking)
+        yield* commit
         assert.deepStrictEqual(yield* Fiber.join(issuing), { _tag: "GrantEnded", status: "revoked" })
         assert.strictEqual((yield* recordOf(serial))?.state, "withheld")
       })
@@ -346,22 +349,10 @@ describe("GrantRepo", () => {
     it.effect("counts a certificate that is being recorded while the grant is revoked", () =>
       Effect.gen(function* () {
         const { grant, repo, serial } = yield* asked
-        const sql = yield* SqlClient
-        const recorded = yield* Deferred.make<void>()
-        const commit = yield* Deferred.make<void>()
-        const issuing = yield* sql
-          .withTransaction(
-            repo.recordIssued(certificate(serial), fingerprint()).pipe(
-              Effect.tap(() => Deferred.succeed(recorded, undefined)),
-              Effect.tap(() => Deferred.await(commit))
-            )
-          )
-          .pipe(Effect.forkChild)
-        yield* Deferred.await(recorded)
+        const commit = yield* heldOpen(repo.recordIssued(certificate(serial), fingerprint()))
         const revoking = yield* Effect.forkChild(repo.revoke(grant.id, "over"))
         yield* somebodyWaits
-        yield* Deferred.succeed(commit, undefined)
-        assert.deepStrictEqual(yield* Fiber.join(issuing), { _tag: "Recorded" })
+        assert.deepStrictEqual(yield* commit, { _tag: "Recorded" })
         assert.strictEqual((yield* Fiber.join(revoking)).liveCertificates, 1)
       })
     )
@@ -369,25 +360,13 @@ describe("GrantRepo", () => {
     it.effect("lets issuances of one grant pass each other", () =>
       Effect.gen(function* () {
         const { intent, repo, serial } = yield* asked
-        const sql = yield* SqlClient
         const other = newSerial()
         yield* repo.recordIntent({ ...intent, serial: other, csrSha256: fingerprint() })
-        const recorded = yield* Deferred.make<void>()
-        const commit = yield* Deferred.make<void>()
-        const first = yield* sql
-          .withTransaction(
-            repo.recordIssued(certificate(serial), fingerprint()).pipe(
-              Effect.tap(() => Deferred.succeed(recorded, undefined)),
-              Effect.tap(() => Deferred.await(commit))
-            )
-          )
-          .pipe(Effect.forkChild)
-        yield* Deferred.await(recorded)
+        const commit = yield* heldOpen(repo.recordIssued(certificate(serial), fingerprint()))
         assert.deepStrictEqual(yield* repo.recordIssued(certificate(other), fingerprint()), {
           _tag: "Recorded"
         })
-        yield* Deferred.succeed(commit, undefined)
-        assert.deepStrictEqual(yield* Fiber.join(first), { _tag: "Recorded" })
+        assert.deepStrictEqual(yield* commit, { _tag: "Recorded" })
       })
     )
 
@@ -397,27 +376,13 @@ describe("GrantRepo", () => {
         Effect.gen(function* () {
           const { grant, intent, repo } = yield* asked
           const changes = yield* GrantChanges
-          const sql = yield* SqlClient
-          const suspended = yield* Deferred.make<void>()
-          const commit = yield* Deferred.make<void>()
-          const changing = yield* sql
-            .withTransaction(
-              changes
-                .suspend(grant.id)
-                .pipe(
-                  Effect.andThen(Deferred.succeed(suspended, undefined)),
-                  Effect.andThen(Deferred.await(commit))
-                )
-            )
-            .pipe(Effect.forkChild)
-          yield* Deferred.await(suspended)
+          const commit = yield* heldOpen(changes.suspend(grant.id))
           const serial = newSerial()
           const begun = yield* repo.recordIntent({ ...intent, serial, csrSha256: fingerprint() })
           assert.deepStrictEqual(begun, { _tag: "Recorded" })
           const recording = yield* Effect.forkChild(repo.recordIssued(certificate(serial), fingerprint()))
           yield* somebodyWaits
-          yield* Deferred.succeed(commit, undefined)
-          yield* Fiber.join(changing)
+          yield* commit
           assert.deepStrictEqual(yield* Fiber.join(recording), { _tag: "GrantEnded", status: "suspended" })
           assert.strictEqual((yield* recordOf(serial))?.state, "withheld")
         })
@@ -507,18 +472,10 @@ describe("GrantRepo", () => {
         const free = yield* Effect.all(Array.from({ length: 4 }, () => asked))
         const { repo } = yield* asked
         const sql = yield* SqlClient
-        const locked = yield* Deferred.make<void>()
-        const commit = yield* Deferred.make<void>()
         const ids = waiting.map(({ grant }) => grant.id)
-        const holder = yield* sql
-          .withTransaction(
-            sql`SELECT FROM federation_grants WHERE id = ANY (${ids}::uuid[]) FOR UPDATE`.pipe(
-              Effect.andThen(Deferred.succeed(locked, undefined)),
-              Effect.andThen(Deferred.await(commit))
-            )
-          )
-          .pipe(Effect.forkChild)
-        yield* Deferred.await(locked)
+        const commit = yield* heldOpen(
+          sql`SELECT FROM federation_grants WHERE id = ANY (${ids}::uuid[]) FOR UPDATE`
+        )
         const record = ({ serial }: { readonly serial: SerialNumber }) =>
           repo.recordIssued(certificate(serial), fingerprint())
         const held = yield* Effect.forEach(waiting, (one) => Effect.forkChild(record(one)))
@@ -528,8 +485,7 @@ describe("GrantRepo", () => {
           (yield* Effect.forEach(waiting, ({ serial }) => recordOf(serial))).map((record) => record?.state),
           waiting.map(() => "intent" as const)
         )
-        yield* Deferred.succeed(commit, undefined)
-        yield* Fiber.join(holder)
+        yield* commit
         for (const fiber of held) assert.deepStrictEqual(yield* Fiber.join(fiber), { _tag: "Recorded" })
       })
     )

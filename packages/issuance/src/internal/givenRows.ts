@@ -5,11 +5,11 @@
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 
-type Value = string | Date | null
+type Value = string | Date
 
 /**
  * `columns` are the names of the columns and their PostgreSQL types; `textOf` makes the statement of a name by which it
- * reads the rows. An array of nulls has no type, so a column that may be null is given as text and read with `nullif`.
+ * reads the rows. An array of nulls has no type, so what may be absent is given as an empty text and read with `nullif`.
  */
 export const overGivenRows = <Row extends { readonly [column in keyof Row]: Value }>(
   sql: SqlClient,

@@ -5,22 +5,18 @@ import { SerialNumber } from "@mosaic-federation/domain/SerialNumber"
 import { Effect, Schema } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import type { SqlClient } from "effect/sql/SqlClient"
+import { auditEach, auditedColumns, type AuditedRow } from "./auditOfGiven.ts"
 import { overGivenRows } from "./givenRows.ts"
 import { rowsOf } from "./rowsOf.ts"
 
 /** A certificate as it goes to the database, with what the audit record says of it. */
-export interface CertificateToRecord {
+export interface CertificateToRecord extends AuditedRow {
   readonly serial: string
   readonly at: Date
   readonly not_before: Date
   readonly not_after: Date
   readonly fingerprint_sha256: string
   readonly full_chain_pem: string
-  readonly audit_requester: string
-  readonly audit_request_id: string
-  readonly action: string
-  /** Empty where there is none. */
-  readonly subject: string
 }
 
 /** `status` is the grant's at that moment; the certificate was recorded as issued if it is `active`, else as withheld. */
@@ -66,11 +62,7 @@ const textWith = (locked: "" | "SKIP LOCKED") => (given: string) =>
     WHERE c.serial = o.serial
     RETURNING c.serial, c.state, c.error_code, c.grant_id, o.status, o.at, o.audit_requester, o.audit_request_id,
       o.action, o.subject
-  ), audited AS (
-    INSERT INTO federation_audit
-      (at, action, outcome, requester, request_id, grant_id, serial, subject, error_code)
-    SELECT at, action, state, audit_requester, audit_request_id, grant_id, serial, nullif(subject, ''), error_code
-    FROM settled
+  ), audited AS (${auditEach("settled", { outcome: "state", serial: "serial", errorCode: "error_code" })}
   )
   SELECT serial, status FROM settled`
 
@@ -81,10 +73,7 @@ const columns = {
   not_after: "timestamptz",
   fingerprint_sha256: "text",
   full_chain_pem: "text",
-  audit_requester: "text",
-  audit_request_id: "text",
-  action: "text",
-  subject: "text"
+  ...auditedColumns
 } as const
 
 /** In the order of the certificates; undefined where no intent and grant allow it or, with `skip`, where one is locked. */

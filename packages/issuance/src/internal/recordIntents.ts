@@ -4,12 +4,13 @@ import { SerialNumber } from "@mosaic-federation/domain/SerialNumber"
 import { Effect, Schema } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import type { SqlClient } from "effect/sql/SqlClient"
-import { intentLease } from "../TaskRepo.ts"
+import { heldUntil } from "../TaskRepo.ts"
+import { auditEach, auditedColumns, type AuditedRow } from "./auditOfGiven.ts"
 import { overGivenRows } from "./givenRows.ts"
 import { rowsOf } from "./rowsOf.ts"
 
 /** An intent as it goes to the database, with what the audit record says of it. */
-export interface IntentToRecord {
+export interface IntentToRecord extends AuditedRow {
   readonly serial: string
   readonly grant_id: string
   readonly subject_user_id: string
@@ -19,11 +20,6 @@ export interface IntentToRecord {
   readonly request_id: string
   readonly at: Date
   readonly not_after: Date
-  readonly audit_requester: string
-  readonly audit_request_id: string
-  readonly action: string
-  /** Empty where there is none. */
-  readonly subject: string
 }
 
 const Row = Schema.Struct({
@@ -73,18 +69,18 @@ const text = (given: string) => `
     INSERT INTO federation_certificates (serial, grant_id, subject_user_id, csr_sha256, state, jti, requester,
       request_id, requested_at, not_after, held_until, attempt)
     SELECT serial, grant_id, subject_user_id, csr_sha256, 'intent', jti, requester, request_id, at, not_after,
-      now() + interval '${intentLease}', coalesce(attempts, 0) + 1
+      ${heldUntil}, coalesce(attempts, 0) + 1
     FROM looked WHERE granted IS NOT NULL AND again IS NULL AND open IS NULL
     ORDER BY csr_sha256, grant_id
     ON CONFLICT (csr_sha256, grant_id, attempt) DO NOTHING
     RETURNING serial
   ), answered AS (
     SELECT l.*, r.serial IS NOT NULL AS recorded FROM looked l LEFT JOIN recorded r ON r.serial = l.serial
-  ), audited AS (
-    INSERT INTO federation_audit (at, action, outcome, requester, request_id, grant_id, serial, subject)
-    SELECT at, action, CASE WHEN recorded THEN 'intent' ELSE 'repeated' END, audit_requester, audit_request_id, grant_id,
-      CASE WHEN recorded THEN serial ELSE again END, nullif(subject, '')
-    FROM answered WHERE recorded OR granted IS NOT NULL AND again IS NOT NULL
+  ), audited AS (${auditEach("answered WHERE recorded OR granted IS NOT NULL AND again IS NOT NULL", {
+    outcome: "CASE WHEN recorded THEN 'intent' ELSE 'repeated' END",
+    serial: "CASE WHEN recorded THEN serial ELSE again END",
+    errorCode: "NULL"
+  })}
   )
   SELECT serial, recorded, granted, open, abandoned, again FROM answered`
 
@@ -102,10 +98,7 @@ export const recordIntentsOn = (sql: SqlClient) => {
       request_id: "text",
       at: "timestamptz",
       not_after: "timestamptz",
-      audit_requester: "text",
-      audit_request_id: "text",
-      action: "text",
-      subject: "text"
+      ...auditedColumns
     },
     text
   )
