@@ -466,6 +466,28 @@ describe("GrantRepo", () => {
       })
     )
 
+    it.effect("gives one intent one certificate, whatever comes at once", () =>
+      Effect.gen(function* () {
+        const { repo, serial } = yield* asked
+        const certificates = [after(hour / 4), after(hour / 3), after(hour / 2)].map((notAfter) => ({
+          issued: certificate(serial, notAfter),
+          print: fingerprint()
+        }))
+        const told = yield* Effect.forEach(
+          certificates,
+          ({ issued, print }) =>
+            Effect.match(repo.recordIssued(issued, print), {
+              onSuccess: ({ _tag }) => _tag,
+              onFailure: ({ message }) => message.replace(/ that allows.*/, "")
+            }),
+          { concurrency: "unbounded" }
+        )
+        const late = `record the certificate: serial ${serial} has no open intent`
+        assert.deepStrictEqual(told, ["Recorded", late, late])
+        assert.strictEqual((yield* recordOf(serial))?.fingerprintSha256, certificates[0]?.print)
+      })
+    )
+
     it.effect("does not let one certificate that waits for its grant hold up the others", () =>
       Effect.gen(function* () {
         const waiting = yield* Effect.all(Array.from({ length: 4 }, () => asked))

@@ -76,13 +76,22 @@ const columns = {
   ...auditedColumns
 } as const
 
-/** In the order of the certificates; undefined where no intent and grant allow it or, with `skip`, where one is locked. */
+/**
+ * In the order of the certificates; undefined where no intent and grant allow it, where another certificate of its serial
+ * came first or, with `skip`, where a row is locked.
+ */
 export const recordCertificatesOn = (sql: SqlClient, whatIsLocked: "wait" | "skip") => {
   const locked = whatIsLocked === "skip" ? "SKIP LOCKED" : ""
   const statement = overGivenRows<CertificateToRecord>(sql, columns, textWith(locked))
-  return (certificates: NonEmptyReadonlyArray<CertificateToRecord>) =>
-    Effect.map(rowsOf("record the certificate", Row, statement(certificates)), (rows) => {
+  return ([first, ...others]: NonEmptyReadonlyArray<CertificateToRecord>) => {
+    const bySerial = new Map([[first.serial, first]])
+    for (const other of others) if (!bySerial.has(other.serial)) bySerial.set(other.serial, other)
+    const [, ...more] = bySerial.values()
+    return Effect.map(rowsOf("record the certificate", Row, statement([first, ...more])), (rows) => {
       const settled = new Map(rows.map((row) => [row.serial as string, row]))
-      return certificates.map(({ serial }) => settled.get(serial))
+      return [first, ...others].map((one) =>
+        bySerial.get(one.serial) === one ? settled.get(one.serial) : undefined
+      )
     })
+  }
 }
