@@ -33,6 +33,7 @@ import { Cause, Context, DateTime, Duration, Effect, Layer, Result, Schedule, Sc
 import { checkRequestedNames, readCsr } from "./Csr.ts"
 import { backdate, checkSubject, decideValidity, type GrantRefusal, type Validity } from "./GrantPolicy.ts"
 import { GrantRepo, type IssuanceOutcome } from "./GrantRepo.ts"
+import { makeConvoys } from "./internal/convoy.ts"
 import { spanned } from "./internal/spanned.ts"
 import { IssuanceConfig } from "./IssuanceConfig.ts"
 import { timedStep } from "./IssuanceMetrics.ts"
@@ -91,6 +92,9 @@ const isLostAnswer = (error: IssuanceError): boolean =>
 /** How long a request waits for another one with the same CSR: 20 s, which is longer than one try of the CA. */
 const look = Schedule.spaced(Duration.millis(50))
 const looks = 400
+
+/** How long a certificate waits for those that were asked for with it, so that one commit records them all. */
+const longestWait = Duration.millis(20)
 
 /** A typed error was settled where it arose; an interruption or a defect was not. */
 const isSettled = (cause: Cause.Cause<unknown>): boolean =>
@@ -269,9 +273,11 @@ export class Issuance extends Context.Service<
         Effect.forever(Effect.andThen(Effect.sleep(keepIntentsEvery), Effect.ignore(keep)))
       )
 
+      const together = makeConvoys(longestWait)
+
       const finish = Effect.fnUntraced(function* (asked: Asked) {
         // 5. and 6. Sign the one-time token and ask the CA.
-        const signed = yield* askCa(asked)
+        const signed = yield* together(askCa(asked))
         // 7. Compare what came back with what was asked.
         const conformant = yield* checkConformance(asked, signed)
         // 8. Record the certificate, if the grant is still active; only then hand it out.
