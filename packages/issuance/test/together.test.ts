@@ -38,6 +38,17 @@ describe("together", () => {
     })
   )
 
+  it.live("puts what comes in the turns after into the same run", () =>
+    Effect.gen(function* () {
+      const { call, runs } = recorded(double)
+      const first = yield* Effect.forkChild(call(1), { startImmediately: true })
+      yield* turn
+      assert.strictEqual(yield* call(2), 4)
+      assert.strictEqual(yield* Fiber.join(first), 2)
+      assert.deepStrictEqual(runs, [[1, 2]])
+    })
+  )
+
   it.live("begins two runs, and gathers what comes until one of them ends", () =>
     Effect.gen(function* () {
       const held = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
@@ -119,7 +130,9 @@ describe("together", () => {
     Effect.gen(function* () {
       const hold = yield* Deferred.make<void>()
       const { call, runs } = recorded((calls) => Effect.andThen(Deferred.await(hold), double(calls)))
-      const held = [yield* Effect.forkChild(call(1)), yield* Effect.andThen(turn, Effect.forkChild(call(2)))]
+      const first = yield* Effect.forkChild(call(1))
+      yield* until(() => runs.length === 1)
+      const second = yield* Effect.forkChild(call(2))
       yield* until(() => runs.length === 2)
       const third = yield* Effect.forkChild(call(3))
       const fourth = yield* Effect.forkChild(call(4))
@@ -127,7 +140,7 @@ describe("together", () => {
       yield* Fiber.interrupt(third)
       yield* Deferred.succeed(hold, undefined)
       assert.strictEqual(yield* Fiber.join(fourth), 8)
-      assert.deepStrictEqual(yield* Effect.forEach(held, Fiber.join), [2, 4])
+      assert.deepStrictEqual(yield* Effect.forEach([first, second], Fiber.join), [2, 4])
       assert.deepStrictEqual(runs, [[1], [2], [4]])
     })
   )

@@ -1,7 +1,7 @@
 /**
- * Puts calls that come at the same time into one run. What arrives in one turn of the event loop goes together; while as
- * many runs are under way as may be, what arrives meanwhile goes with the next one. So nobody waits for company that may
- * not come, and under load a database has one statement and one commit in place of many.
+ * Puts calls that come at the same time into one run. What arrives within three turns of the event loop goes together;
+ * while as many runs are under way as may be, what arrives meanwhile goes with the next one. So nobody waits by the clock
+ * for company that may not come, and under load a database has one statement and one commit in place of many.
  */
 import { Effect, Exit, Latch, Request, RequestResolver } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
@@ -17,6 +17,19 @@ export interface TogetherOptions<In, Out, E> {
 
 /** One is on its way to the database while the other comes back. */
 const mostRuns = 2
+
+/** Turns of the event loop that a run waits for. They take no time where nothing else is to be done, and long under load. */
+const turns = 3
+
+const turnsOfTheLoop = Effect.callback<void>((resume) => {
+  let left = turns
+  const turn = () => {
+    left -= 1
+    if (left === 0) resume(Effect.void)
+    else setImmediate(turn)
+  }
+  setImmediate(turn)
+})
 
 /** A run that has so many does not wait for others to end. */
 const mostCalls = 64
@@ -37,7 +50,7 @@ export const makeTogether = <In, Out, E>({ alone, mayBeOfOne, run }: TogetherOpt
 
   const resolver = RequestResolver.makeWith<Call>({
     batchKey: () => Call,
-    delay: Effect.andThen(Effect.yieldNow, fewRuns.await),
+    delay: Effect.andThen(turnsOfTheLoop, fewRuns.await),
     collectWhile: (entries) => entries.size < mostCalls,
     runAll: (entries) => {
       const [first, ...others] = entries
