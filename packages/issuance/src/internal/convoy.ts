@@ -31,13 +31,18 @@ export const makeConvoys = (longest: Duration.Duration) => {
     return leaving
   }
 
+  /** Whoever is interrupted in here lets the others go: the flag is set where the latch is certain to be opened. */
+  const keepTime = (convoy: Convoy, clock: Clock.Clock) =>
+    Effect.suspend(() => {
+      convoy.isTimed = true
+      const millis = Math.min(longestMillis, clock.currentTimeMillisUnsafe() - convoy.since)
+      return Effect.timeoutOption(convoy.home.await, millis)
+    }).pipe(Effect.ensuring(convoy.home.open))
+
   const wait = (convoy: Convoy, clock: Clock.Clock) =>
     Effect.suspend(() => {
       if (convoy.underWay === 0) return Effect.void
-      if (convoy.isTimed) return convoy.home.await
-      convoy.isTimed = true
-      const millis = Math.min(longestMillis, clock.currentTimeMillisUnsafe() - convoy.since)
-      return convoy.home.await.pipe(Effect.timeoutOption(millis), Effect.ensuring(convoy.home.open))
+      return convoy.isTimed ? convoy.home.await : keepTime(convoy, clock)
     })
 
   return <A, E, R>(call: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
