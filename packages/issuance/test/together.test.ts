@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber } from "effect"
 import { makeTogether } from "../src/internal/together.ts"
+import { turn } from "./support/turn.ts"
 
 type Run = (calls: ReadonlyArray<number>) => Effect.Effect<ReadonlyArray<number | undefined>, string>
 
@@ -20,8 +21,6 @@ const double: Run = (calls) => Effect.succeed(calls.map((one) => one * 2))
 
 const all = (call: (one: number) => Effect.Effect<number, string>, numbers: ReadonlyArray<number>) =>
   Effect.forEach(numbers, call, { concurrency: "unbounded" })
-
-const turn = Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
 
 const until = (isSo: () => boolean) =>
   Effect.gen(function* () {

@@ -40,10 +40,9 @@ export const makeConvoys = (longest: Duration.Duration) => {
     }).pipe(Effect.ensuring(convoy.home.open))
 
   const wait = (convoy: Convoy, clock: Clock.Clock) =>
-    Effect.suspend(() => {
-      if (convoy.underWay === 0) return Effect.void
-      return convoy.isTimed ? convoy.home.await : keepTime(convoy, clock)
-    })
+    Effect.suspend(() =>
+      convoy.isTimed || convoy.underWay === 0 ? convoy.home.await : keepTime(convoy, clock)
+    )
 
   return <A, E, R>(call: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     Clock.clockWith((clock) => {

@@ -19,17 +19,7 @@ export interface TogetherOptions<In, Out, E> {
 const mostRuns = 2
 
 /** Turns of the event loop that a run waits for. They take no time where nothing else is to be done, and long under load. */
-const turns = 3
-
-const turnsOfTheLoop = Effect.callback<void>((resume) => {
-  let left = turns
-  const turn = () => {
-    left -= 1
-    if (left === 0) resume(Effect.void)
-    else setImmediate(turn)
-  }
-  setImmediate(turn)
-})
+const threeTurns = Effect.all([Effect.yieldNow, Effect.yieldNow, Effect.yieldNow], { discard: true })
 
 /** A run that has so many does not wait for others to end. */
 const mostCalls = 64
@@ -50,7 +40,7 @@ export const makeTogether = <In, Out, E>({ alone, mayBeOfOne, run }: TogetherOpt
 
   const resolver = RequestResolver.makeWith<Call>({
     batchKey: () => Call,
-    delay: Effect.andThen(turnsOfTheLoop, fewRuns.await),
+    delay: Effect.andThen(threeTurns, fewRuns.await),
     collectWhile: (entries) => entries.size < mostCalls,
     runAll: (entries) => {
       const [first, ...others] = entries
