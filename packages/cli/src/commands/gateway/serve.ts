@@ -2,6 +2,7 @@ import { Context, Effect, Layer, References } from "effect"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import { gatewaySettings } from "../../ConfigFlag.ts"
+import { optimizeEarly } from "../../earlyOptimization.ts"
 import { optional } from "../../flags.ts"
 import { endsInOrder } from "../../Interruption.ts"
 import { print } from "../../Output.ts"
@@ -27,6 +28,7 @@ export const serve = Command.make(
   flags,
   // Without a span: it would be the parent of every request's.
   Effect.fnUntraced(function* ({ listen }) {
+    optimizeEarly()
     const [{ GatewayConfig }, { Listener }, { ServerConfig }, GatewayServer, ServerLog] =
       yield* Effect.promise(() =>
         Promise.all([
