@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process"
 import { assert, describe, it } from "@effect/vitest"
 
-const source = new URL("../src/earlyOptimization.ts", import.meta.url).href
+const source = new URL("../src/optimizeEarly.ts", import.meta.url).href
 
 const run = (program: string) =>
   spawnSync(process.execPath, ["--input-type=module", "--eval", program], { encoding: "utf8" })
