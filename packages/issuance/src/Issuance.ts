@@ -34,6 +34,7 @@ import { checkRequestedNames, readCsr } from "./Csr.ts"
 import { backdate, checkSubject, decideValidity, type GrantRefusal, type Validity } from "./GrantPolicy.ts"
 import { GrantRepo, type IssuanceOutcome } from "./GrantRepo.ts"
 import { makeConvoys } from "./internal/convoy.ts"
+import { retryFailed } from "./internal/retryFailed.ts"
 import { spanned } from "./internal/spanned.ts"
 import { IssuanceConfig } from "./IssuanceConfig.ts"
 import { timedStep } from "./IssuanceMetrics.ts"
@@ -165,7 +166,7 @@ export class Issuance extends Context.Service<
       })
 
       const recordIntent = ({ csr, grant, jti, requestedAt, serial, validity }: Asked) =>
-        Effect.flatMap(CurrentRequest, ({ requestId, requester }) =>
+        CurrentRequest.use(({ requestId, requester }) =>
           grants.recordIntent({
             serial,
             grantId: grant.id,
@@ -316,8 +317,8 @@ export class Issuance extends Context.Service<
 
       const issueFor = (request: Pick<GrantedRequest, "grant" | "lifetime">, csr: CertificateRequest) =>
         attempt(request, csr).pipe(
-          Effect.retry({ schedule: repeat, times: repeats, while: isLostAnswer }),
-          Effect.retry({ schedule: look, times: looks, while: ({ _tag }) => _tag === "IssuanceInProgress" })
+          retryFailed({ schedule: repeat, times: repeats, while: isLostAnswer }),
+          retryFailed({ schedule: look, times: looks, while: ({ _tag }) => _tag === "IssuanceInProgress" })
         )
 
       return Issuance.of({

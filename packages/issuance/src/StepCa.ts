@@ -20,6 +20,7 @@ import type { SerialNumber } from "@mosaic-federation/domain/SerialNumber"
 import { CaResponseShape, TransportError } from "@mosaic-federation/domain/TransportErrors"
 import { Context, DateTime, Duration, Effect, Layer, Option, Redacted, Schedule, Schema } from "effect"
 import { detailOf, requestIdOf, retryAfterOf } from "./CaAnswer.ts"
+import { retryFailed } from "./internal/retryFailed.ts"
 import { spanned } from "./internal/spanned.ts"
 import { IssuanceConfig } from "./IssuanceConfig.ts"
 import { timedCaRequest } from "./IssuanceMetrics.ts"
@@ -122,7 +123,7 @@ export class StepCa extends Context.Service<
 
       /** Notes the token as spent before it leaves, so that a reuse can be proved; remembers the last 10,000. */
       const present = (token: OneTimeToken, path: string, body: { readonly [member: string]: unknown }) =>
-        Effect.flatMap(CurrentRequest, ({ requestId }) => {
+        CurrentRequest.use(({ requestId }) => {
           const reused = presented.has(token.jti)
           presented.add(token.jti)
           for (const oldest of presented) {
@@ -193,7 +194,7 @@ export class StepCa extends Context.Service<
               next
             )
           ),
-          Effect.retry({ schedule: backoff, times: retries, while: isRepeatable }),
+          retryFailed({ schedule: backoff, times: retries, while: isRepeatable }),
           spanned("StepCa.sign")
         )
       }
@@ -218,7 +219,7 @@ export class StepCa extends Context.Service<
       const revoke = Effect.fn("StepCa.revoke")((serial: SerialNumber, reason: string) =>
         revokeOnce(serial, reason).pipe(
           // Revoking twice does no harm, so every passing fault is worth another try.
-          Effect.retry({ schedule: backoff, times: retries, while: (error) => error.retryable })
+          retryFailed({ schedule: backoff, times: retries, while: (error) => error.retryable })
         )
       )
 
