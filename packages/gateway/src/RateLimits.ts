@@ -31,19 +31,22 @@ const makeLocal = () => {
     for (const [key, { fullAt }] of known) if (fullAt <= now) known.delete(key)
   }
 
-  return Effect.fnUntraced(function* (limit: RateLimit, key: string) {
-    const now = yield* Clock.currentTimeMillis
-    if (known.size >= manyKeys) forgetFull(now)
-    const name = `${limit.name}:${key}`
-    let own = known.get(name)
-    if (own === undefined) {
-      const limiter = yield* Effect.provide(RateLimiter.make, RateLimiter.layerStoreMemory)
-      own = { limiter, fullAt: now }
-      known.set(name, own)
-    }
-    own.fullAt = now + Duration.toMillis(limit.window)
-    return yield* consume(own.limiter, limit, key)
-  })
+  return (limit: RateLimit, key: string) =>
+    Clock.clockWith((clock) => {
+      const now = clock.currentTimeMillisUnsafe()
+      if (known.size >= manyKeys) forgetFull(now)
+      const name = `${limit.name}:${key}`
+      const fullAt = now + Duration.toMillis(limit.window)
+      const own = known.get(name)
+      if (own !== undefined) {
+        own.fullAt = fullAt
+        return consume(own.limiter, limit, key)
+      }
+      return Effect.flatMap(Effect.provide(RateLimiter.make, RateLimiter.layerStoreMemory), (limiter) => {
+        known.set(name, { limiter, fullAt })
+        return consume(limiter, limit, key)
+      })
+    })
 }
 
 const refused = ({ limit, name, window }: RateLimit, retryAfter: Duration.Duration) =>
@@ -53,6 +56,16 @@ const refused = ({ limit, name, window }: RateLimit, retryAfter: Duration.Durati
     windowSeconds: Math.round(Duration.toSeconds(window)),
     // RFC 9110 §10.2.3: Retry-After has whole seconds; up, so that nobody comes too early.
     retryAfterSeconds: Math.max(1, Math.ceil(Duration.toSeconds(retryAfter)))
+  })
+
+/** A limit's answer, without what it says of the next request. */
+const answered = (limit: RateLimit, counted: Effect.Effect<unknown, RateLimiter.RateLimiterError>) =>
+  Effect.matchEffect(counted, {
+    onSuccess: () => Effect.void,
+    onFailure: ({ reason }) =>
+      reason._tag === "RateLimitExceeded"
+        ? Effect.fail(refused(limit, reason.retryAfter))
+        : Effect.die(reason)
   })
 
 const boundedKey = (key: string) =>
@@ -68,15 +81,7 @@ export class RateLimits extends Context.Service<
   static readonly layerLocal = Layer.sync(RateLimits, () => {
     const local = makeLocal()
     return RateLimits.of({
-      count: (limit, key) =>
-        local(limit, boundedKey(key)).pipe(
-          Effect.asVoid,
-          Effect.catch(({ reason }) =>
-            reason._tag === "RateLimitExceeded"
-              ? Effect.fail(refused(limit, reason.retryAfter))
-              : Effect.die(reason)
-          )
-        )
+      count: (limit, key) => answered(limit, local(limit, boundedKey(key)))
     })
   })
 
@@ -88,15 +93,14 @@ export class RateLimits extends Context.Service<
       const local = makeLocal()
       return RateLimits.of({
         count: (limit, key) =>
-          consume(shared, limit, boundedKey(key)).pipe(
-            Effect.catch((error) =>
-              error.reason._tag === "RateLimitStoreError" ? local(limit, boundedKey(key)) : Effect.fail(error)
-            ),
-            Effect.asVoid,
-            Effect.catch(({ reason }) =>
-              reason._tag === "RateLimitExceeded"
-                ? Effect.fail(refused(limit, reason.retryAfter))
-                : Effect.die(reason)
+          answered(
+            limit,
+            consume(shared, limit, boundedKey(key)).pipe(
+              Effect.catch((error) =>
+                error.reason._tag === "RateLimitStoreError"
+                  ? local(limit, boundedKey(key))
+                  : Effect.fail(error)
+              )
             )
           )
       })

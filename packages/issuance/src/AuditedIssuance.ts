@@ -5,8 +5,9 @@
 import type { GrantId } from "@mosaic-federation/domain/GrantId"
 import type { IssuedCert } from "@mosaic-federation/domain/IssuedCert"
 import { Effect, Layer } from "effect"
-import { currentIssuance } from "./AuditRecord.ts"
+import { issuanceEvent } from "./AuditRecord.ts"
 import { AuditRepo } from "./AuditRepo.ts"
+import { CurrentOrigin } from "./CurrentOrigin.ts"
 import { Issuance, type IssuanceError } from "./Issuance.ts"
 
 /** Takes the place of the `Issuance` that it is given. */
@@ -16,14 +17,11 @@ export const layer = Layer.effect(
     const issuance = yield* Issuance
     const { refusing } = yield* AuditRepo
 
-    const audited = Effect.fnUntraced(function* (
-      grantId: GrantId,
-      issue: Effect.Effect<IssuedCert, IssuanceError>
-    ) {
-      const event = { ...(yield* currentIssuance), grantId }
-      // A grant that ended in flight is on record with its certificate.
-      return yield* refusing(event, issue, ({ _tag }) => _tag === "GrantEndedInFlight")
-    })
+    const audited = (grantId: GrantId, issue: Effect.Effect<IssuedCert, IssuanceError>) =>
+      CurrentOrigin.use((origin) =>
+        // A grant that ended in flight is on record with its certificate.
+        refusing({ ...issuanceEvent(origin), grantId }, issue, ({ _tag }) => _tag === "GrantEndedInFlight")
+      )
 
     return Issuance.of({
       issue: (request) => audited(request.grantId, issuance.issue(request)),

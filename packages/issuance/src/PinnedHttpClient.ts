@@ -23,7 +23,7 @@ import {
   type TransportError
 } from "@mosaic-federation/domain/TransportErrors"
 import { NodeHttpClient } from "@effect/platform-node"
-import { Context, Duration, Effect, Layer, Option, Redacted, type Scope } from "effect"
+import { Context, Duration, Effect, Layer, Option, Redacted, Result, type Scope } from "effect"
 import { HttpBody } from "effect/http"
 import { Socket } from "node:net"
 import { checkServerIdentity, createSecureContext } from "node:tls"
@@ -353,15 +353,32 @@ const make = Effect.fnUntraced(function* (
       : Effect.succeed({ ...head, octets: undefined })
   }
 
+  /** Of a refusal the status is the answer, whether its body comes or not. */
+  const timedOut = ({ head, started }: Exchange): Effect.Effect<Received, TransportError> =>
+    head === undefined || isSuccess(head.status)
+      ? Effect.fail(
+          new CaTimeout({
+            origin,
+            phase: started === undefined ? "connect" : "answer",
+            afterMillis: wholeMillis(totalTimeout)
+          })
+        )
+      : Effect.succeed({ ...head, octets: undefined })
+
   /**
    * The answer as it came. It has no octets where its status is all that is wanted of it, or all that there is. To abort a
-   * request closes its connection: an unread body would hold it until the time-out.
+   * request closes its connection: an unread body would hold it until the time-out, whose timer is here because Effect's
+   * would take two fibers for each exchange.
    */
-  const receive = (request: PinnedRequest, exchange: Exchange) =>
+  const receive = (request: PinnedRequest) =>
     Effect.callback<Received, TransportError>((settle) => {
+      const exchange: Exchange = { started: undefined, head: undefined }
       // Undici is in the middle of its own work when it calls, and takes no further request then.
-      const resume: typeof settle = (answer) => queueMicrotask(() => settle(answer))
-      let interrupted = false
+      const resume: typeof settle = (answer) => {
+        clearTimeout(timer)
+        queueMicrotask(() => settle(answer))
+      }
+      let wanted = true
       const chunks: Array<Uint8Array> = []
       const unwanted = (
         controller: Dispatcher.DispatchController,
@@ -370,11 +387,19 @@ const make = Effect.fnUntraced(function* (
         resume(answer)
         controller.abort(new Error("body not wanted"))
       }
+      const forget = () => {
+        wanted = false
+        exchange.started?.abort(new Error("not wanted any more"))
+      }
+      const timer = setTimeout(() => {
+        resume(timedOut(exchange))
+        forget()
+      }, Duration.toMillis(totalTimeout))
       dispatcher.dispatch(dispatchOptions(origin, request), {
         onRequestStart: (controller) => {
           // Undici starts a request once it has a verified connection for it, and writes none of it before.
-          if (interrupted) controller.abort(new Error("not wanted any more"))
-          else exchange.started = controller
+          if (wanted) exchange.started = controller
+          else controller.abort(new Error("not wanted any more"))
         },
         onResponseStart: (controller, status, headers) => {
           // RFC 9110 §15.2: another answer follows.
@@ -400,49 +425,38 @@ const make = Effect.fnUntraced(function* (
         onResponseError: (_, error) => resume(brokenOff(exchange, error))
       })
       return Effect.sync(() => {
-        interrupted = true
-        exchange.started?.abort(new Error("not wanted any more"))
+        clearTimeout(timer)
+        forget()
       })
     })
 
-  const exchangeOnce = Effect.fnUntraced(function* (request: PinnedRequest, exchange: Exchange) {
-    const { headers, octets, status } = yield* receive(request, exchange)
-    yield* Effect.annotateCurrentSpan("http.response.status_code", status)
+  /** What the octets say. */
+  const read = (
+    { headers, octets, status }: Received,
+    accept: PinnedRequest["accept"]
+  ): Result.Result<PinnedResponse, TransportError> => {
     if (!isSuccess(status)) {
       const body = octets === undefined ? undefined : Option.getOrUndefined(parseJson(octets))
-      return { status, headers, body }
+      return Result.succeed({ status, headers, body })
     }
-    if (octets === undefined || octets.length === 0) return yield* new CaResponseEmpty({ origin, status })
-    if (request.accept === "bytes") return { status, headers, body: octets }
+    if (octets === undefined || octets.length === 0)
+      return Result.fail(new CaResponseEmpty({ origin, status }))
+    if (accept === "bytes") return Result.succeed({ status, headers, body: octets })
     const body = parseJson(octets)
-    if (Option.isNone(body)) return yield* new CaResponseNotJson({ origin, status })
-    return { status, headers, body: body.value }
-  })
+    return Option.isNone(body)
+      ? Result.fail(new CaResponseNotJson({ origin, status }))
+      : Result.succeed({ status, headers, body: body.value })
+  }
 
   const request = Effect.fnUntraced(function* (
     request: PinnedRequest
   ): Effect.fn.Return<PinnedResponse, TransportError> {
-    if (!request.path.startsWith("/")) return yield* Effect.die(new Error("path does not begin with a slash"))
-    yield* Effect.annotateCurrentSpan({
-      "http.request.method": request.method,
-      "url.path": request.path.split("?", 1)[0]
-    })
-    const exchange: Exchange = { started: undefined, head: undefined }
-    return yield* exchangeOnce(request, exchange).pipe(
-      Effect.timeoutOrElse({
-        duration: totalTimeout,
-        orElse: (): Effect.Effect<PinnedResponse, TransportError> =>
-          exchange.head === undefined || isSuccess(exchange.head.status)
-            ? Effect.fail(
-                new CaTimeout({
-                  origin,
-                  phase: exchange.started === undefined ? "connect" : "answer",
-                  afterMillis: wholeMillis(totalTimeout)
-                })
-              )
-            : Effect.succeed({ ...exchange.head, body: undefined })
-      })
-    )
+    const { accept, method, path } = request
+    if (!path.startsWith("/")) return yield* Effect.die(new Error("path does not begin with a slash"))
+    yield* Effect.annotateCurrentSpan({ "http.request.method": method, "url.path": path.split("?", 1)[0] })
+    const received = yield* receive(request)
+    yield* Effect.annotateCurrentSpan("http.response.status_code", received.status)
+    return yield* Effect.fromResult(read(received, accept))
   }, spanned("PinnedHttpClient.request"))
 
   return PinnedHttpClient.of({ request })

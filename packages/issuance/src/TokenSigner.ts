@@ -37,7 +37,7 @@ export interface OneTimeToken {
 /** Seconds between `iat` and `exp`: longer than the program's longest wait for the CA, and no longer than needed. */
 export const tokenLifetime = 300
 
-/** A token of these very claims, with what every token says beside: from whom it is, for where, and until when. */
+/** A token of these very claims, with what every token says beside: from whom it is, for where (`path` has its slash), and until when. */
 export const makeToken = Effect.fnUntraced(function* (
   { caUrl, provisioner, provisionerKey }: Pick<IssuanceSettings, "caUrl" | "provisioner" | "provisionerKey">,
   path: string,
@@ -46,7 +46,7 @@ export const makeToken = Effect.fnUntraced(function* (
 ) {
   const { algorithm, kid, privateKey } = provisionerKey
   const issuedAt = Math.floor(DateTime.toEpochMillis(yield* DateTime.now) / 1000)
-  const audience = new URL(path, caUrl).href
+  const audience = `${caUrl.origin}${path}`
   const value = yield* Effect.try({
     try: () =>
       compactJws(

@@ -18,8 +18,8 @@ export class Drain extends Context.Service<
     readonly inFlight: () => number
     /** Counts a request for as long as it runs. */
     readonly counted: <A, E, R>(request: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-    /** Ends when requests that are still in flight have had their time. */
-    readonly deadline: Effect.Effect<void>
+    /** Calls when requests that are still in flight have had their time; what comes back takes the call off again. */
+    readonly atDeadline: (call: () => void) => () => void
     /** Ends when nothing is in flight any more. `stopAccepting` is called once readiness had time to be seen. */
     readonly run: (stopAccepting: Effect.Effect<void>) => Effect.Effect<void>
   }
@@ -28,8 +28,9 @@ export class Drain extends Context.Service<
     Drain,
     Effect.gen(function* () {
       const { drainDelay, drainTimeout } = yield* ServerConfig
-      const passed = yield* Deferred.make<void>()
+      const atDeadline = new Set<() => void>()
       let draining = false
+      let isPast = false
       let inFlight = 0
       let counted = 0
       let idle: Deferred.Deferred<void> | undefined
@@ -61,7 +62,11 @@ export class Drain extends Context.Service<
             counted += 1
             return Effect.ensuring(request, leave)
           }),
-        deadline: Deferred.await(passed),
+        atDeadline: (call) => {
+          if (isPast) call()
+          else atDeadline.add(call)
+          return () => void atDeadline.delete(call)
+        },
         run: Effect.fn("Drain.run")(function* (stopAccepting: Effect.Effect<void>) {
           draining = true
           yield* Effect.logInfo("draining", { inFlight, readinessDelay: Duration.format(drainDelay) })
@@ -70,7 +75,8 @@ export class Drain extends Context.Service<
           const inTime = yield* Effect.timeoutOption(untilQuiet, drainTimeout)
           if (inTime._tag === "None") {
             yield* Effect.logWarning("the deadline ends requests in flight", { inFlight })
-            yield* Deferred.succeed(passed, undefined)
+            isPast = true
+            for (const call of atDeadline) call()
             yield* Effect.timeoutOption(untilIdle, lastWords)
           }
           yield* Effect.logInfo("drained", { inFlight })

@@ -15,7 +15,8 @@ import {
   ServerDraining,
   ServerOverloaded
 } from "@mosaic-federation/domain/ServerErrors"
-import { Cause, Clock, Duration, Effect, Metric, Option, Tracer } from "effect"
+import { endable, endAfter } from "@mosaic-federation/issuance/endable"
+import { Cause, Clock, Context, Duration, Effect, Option, References, Tracer } from "effect"
 import { HttpRouter, HttpServerError, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { RateLimits } from "../RateLimits.ts"
 import { bypassing, clientAddress, clientNetwork } from "./ClientAddress.ts"
@@ -37,19 +38,17 @@ const watched = new Set([...open, "/metrics"])
 const pathOf = ({ url }: Request) => url.split("?", 1)[0] ?? url
 
 /** Of the span, where there is a tracer; else the caller's (W3C Trace Context §3.2), else a random one. */
-const traceId = Effect.fnUntraced(function* ({ headers }: Request) {
-  const span = yield* Effect.serviceOption(Tracer.ParentSpan)
-  if (Option.isSome(span)) return span.value.traceId
-  const given = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-/.exec(headers["traceparent"] ?? "")?.[1]
-  return given ?? randomUUID().replaceAll("-", "")
-})
+const traceIdOf = ({ headers }: Request, span: Tracer.AnySpan | undefined) =>
+  span?.traceId ??
+  /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-/.exec(headers["traceparent"] ?? "")?.[1] ??
+  randomUUID().replaceAll("-", "")
 
 const makeSeries = (method: string, route: string, status: string) => ({
-  requests: Metric.withAttributes(Metrics.httpRequests, { method, route, status }),
-  duration: Metric.withAttributes(Metrics.httpDuration, { method, route })
+  requests: Metrics.httpRequests({ method, route, status }),
+  duration: Metrics.httpDuration({ method, route })
 })
 
-/** To look a series up by its attributes costs more than to count: each is looked up once. Methods and routes are few. */
+/** Methods and routes are few. */
 const known = new Map<string, ReturnType<typeof makeSeries>>()
 
 const seriesOf = (method: string, route: string, status: string) => {
@@ -84,72 +83,85 @@ export const layer = HttpRouter.middleware(
       settings.plainHttp && !isLoopback(settings.listen.host) ? trustedProxies : Option.none()
     const drain = yield* Drain
     const limits = yield* RateLimits
-    const afterSeconds = Math.ceil(Duration.toSeconds(requestTimeout))
+    const requestMillis = Duration.toMillis(requestTimeout)
+    const afterSeconds = Math.ceil(requestMillis / 1000)
 
-    const admit = Effect.fnUntraced(function* (request: Request, from: string) {
-      const path = pathOf(request)
-      if (open.has(path)) return
+    /** What a request is refused for before it is counted, and where it is not worth counting. */
+    const refusalAtOnce = (request: Request, path: string): MosaicError | undefined => {
       const past = Option.flatMap(onlyProxies, (proxies) => bypassing(request, proxies))
-      if (Option.isSome(past)) return yield* new ProxyBypassed({ address: past.value })
-      if (!watched.has(path) && drain.inFlight() > maxConcurrency) {
-        return yield* new ServerOverloaded({
-          inFlight: drain.inFlight() - 1,
-          mostInFlight: maxConcurrency,
-          retryAfterSeconds: 1
-        })
-      }
-      yield* limits.count(perAddress, clientNetwork(from))
-      if (request.headers["transfer-encoding"] !== undefined) return yield* new LengthRequired()
-      if (Number(request.headers["content-length"] ?? 0) > maxBodyBytes) {
-        return yield* new BodyTooLarge({ mostBytes: maxBodyBytes })
-      }
-    })
+      if (Option.isSome(past)) return new ProxyBypassed({ address: past.value })
+      if (watched.has(path) || drain.inFlight() <= maxConcurrency) return undefined
+      return new ServerOverloaded({
+        inFlight: drain.inFlight() - 1,
+        mostInFlight: maxConcurrency,
+        retryAfterSeconds: 1
+      })
+    }
+
+    const refusalOfBody = ({ headers }: Request): MosaicError | undefined => {
+      if (headers["transfer-encoding"] !== undefined) return new LengthRequired()
+      return Number(headers["content-length"] ?? 0) > maxBodyBytes
+        ? new BodyTooLarge({ mostBytes: maxBodyBytes })
+        : undefined
+    }
+
+    const admit = (request: Request, from: string): Effect.Effect<void, MosaicError> =>
+      Effect.suspend(() => {
+        const path = pathOf(request)
+        if (open.has(path)) return Effect.void
+        const refusal = refusalAtOnce(request, path)
+        if (refusal !== undefined) return Effect.fail(refusal)
+        const counted = limits.count(perAddress, clientNetwork(from))
+        const unfit = refusalOfBody(request)
+        return unfit === undefined ? counted : Effect.andThen(counted, Effect.fail(unfit))
+      })
+
+    const outOfTime = endAfter(requestMillis, () => new RequestTimedOut({ afterSeconds }))
 
     /** The handler is interrupted, and has settled what it had begun, before the client is answered. */
     const inTime = <A, E, R>(handled: Effect.Effect<A, E, R>) =>
-      Effect.raceAllFirst([
-        handled,
-        Effect.flatMap(Effect.sleep(requestTimeout), () =>
-          Effect.fail(new RequestTimedOut({ afterSeconds }))
-        ),
-        Effect.flatMap(drain.deadline, () => Effect.fail(new ServerDraining({ retryAfterSeconds: 5 })))
-      ])
+      endable(handled, (end: (error: RequestTimedOut | ServerDraining) => void) => {
+        const forgetTime = outOfTime(end)
+        const forgetDeadline = drain.atDeadline(() => end(new ServerDraining({ retryAfterSeconds: 5 })))
+        return () => {
+          forgetTime()
+          forgetDeadline()
+        }
+      })
 
-    const note = Effect.fnUntraced(function* (
-      request: Request,
-      record: RequestRecord,
-      status: number,
-      since: number
-    ) {
-      const millis = (yield* Clock.currentTimeMillis) - since
-      yield* Metric.update(Metrics.httpInFlight, drain.inFlight() - 1)
-      const route = record.route ?? "none"
-      const { method } = request
-      const { duration, requests } = seriesOf(method, route, String(status))
-      yield* Metric.update(requests, 1)
-      yield* Metric.update(duration, millis / 1000)
-      const line = {
-        method,
-        path: pathOf(request),
-        route,
-        status,
-        millis,
-        from: record.from,
-        requester: record.requester ?? "nobody",
-        ...(record.errorCode === null ? {} : { code: record.errorCode })
-      }
-      yield* watched.has(pathOf(request)) ? Effect.logDebug("request", line) : Effect.logInfo("request", line)
-    })
-
-    const countInFlight = Effect.suspend(() => Metric.update(Metrics.httpInFlight, drain.inFlight()))
+    const note = (request: Request, record: RequestRecord, status: number, since: number) =>
+      Effect.contextWith((context: Context.Context<never>) => {
+        const millis = Context.get(context, Clock.Clock).currentTimeMillisUnsafe() - since
+        const route = record.route ?? "none"
+        const path = pathOf(request)
+        const { method } = request
+        const { duration, requests } = seriesOf(method, route, String(status))
+        Metrics.httpInFlight.updateUnsafe(drain.inFlight() - 1, context)
+        requests.updateUnsafe(1, context)
+        duration.updateUnsafe(millis / 1000, context)
+        const line = {
+          method,
+          path,
+          route,
+          status,
+          millis,
+          from: record.from,
+          requester: record.requester ?? "nobody",
+          ...(record.errorCode === null ? {} : { code: record.errorCode })
+        }
+        return watched.has(path) ? Effect.logDebug("request", line) : Effect.logInfo("request", line)
+      })
 
     return (httpEffect) =>
-      Effect.gen(function* () {
-        const request = yield* HttpServerRequest.HttpServerRequest
-        const since = yield* Clock.currentTimeMillis
+      Effect.contextWith((context: Context.Context<HttpServerRequest.HttpServerRequest>) => {
+        const request = Context.get(context, HttpServerRequest.HttpServerRequest)
+        const since = Context.get(context, Clock.Clock).currentTimeMillisUnsafe()
         const requestId = requestIdOf(request)
         const from = clientAddress(request, trustedProxies)
         const record: RequestRecord = { requestId, from, route: null, requester: null, errorCode: null }
+        const span = Context.getOrUndefined(context, Tracer.ParentSpan)
+        if (span?._tag === "Span") span.attribute("mosaic.request_id", requestId)
+        const traceId = traceIdOf(request, span)
 
         const answered = Effect.andThen(admit(request, from), inTime(httpEffect)).pipe(
           Effect.catchCause((cause) => {
@@ -162,23 +174,37 @@ export const layer = HttpRouter.middleware(
               ? Effect.andThen(Effect.logError("a request met a defect", cause), response)
               : response
           }),
-          Effect.map((response) =>
-            HttpServerResponse.setHeaders(response, {
-              "x-request-id": requestId,
-              "x-content-type-options": "nosniff",
-              "cache-control": response.headers["cache-control"] ?? "no-store",
-              ...(drain.isDraining() || response.status === 413 || response.status === 411
-                ? { connection: "close" }
-                : {})
-            })
-          ),
-          Effect.tap(({ status }) => note(request, record, status, since)),
-          Effect.annotateLogs({ requestId, traceId: yield* traceId(request) }),
-          Effect.provideService(CurrentRecord, record),
-          Effect.provideService(CurrentRequest, { requester: "nobody", requestId })
+          Effect.flatMap((response) =>
+            Effect.as(
+              note(request, record, response.status, since),
+              HttpServerResponse.setHeaders(response, {
+                "x-request-id": requestId,
+                "x-content-type-options": "nosniff",
+                "cache-control": response.headers["cache-control"] ?? "no-store",
+                ...(drain.isDraining() || response.status === 413 || response.status === 411
+                  ? { connection: "close" }
+                  : {})
+              })
+            )
+          )
         )
-        yield* Effect.annotateCurrentSpan({ "mosaic.request_id": requestId }).pipe(Effect.ignore)
-        return yield* drain.counted(Effect.andThen(countInFlight, answered))
+        const known = Effect.updateContext(answered, (outside: Context.Context<never>) =>
+          outside.pipe(
+            Context.add(References.CurrentLogAnnotations, {
+              ...Context.get(outside, References.CurrentLogAnnotations),
+              requestId,
+              traceId
+            }),
+            Context.add(CurrentRecord, record),
+            Context.add(CurrentRequest, { requester: "nobody", requestId })
+          )
+        )
+        return drain.counted(
+          Effect.suspend(() => {
+            Metrics.httpInFlight.updateUnsafe(drain.inFlight(), context)
+            return known
+          })
+        )
       })
   }),
   { global: true }

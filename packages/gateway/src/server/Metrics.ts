@@ -4,15 +4,24 @@ import { Effect, Metric } from "effect"
 /** Seconds. */
 const durations = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
 
-export const httpRequests = Metric.counter("mosaic_http_requests_total", {
-  description: "Requests answered, by method, route and status",
-  incremental: true
-})
+/** A metric for each set of attributes: one that is used with several in turn makes its key anew each time. */
+export const httpRequests = (attributes: {
+  readonly method: string
+  readonly route: string
+  readonly status: string
+}) =>
+  Metric.counter("mosaic_http_requests_total", {
+    description: "Requests answered, by method, route and status",
+    incremental: true,
+    attributes
+  })
 
-export const httpDuration = Metric.histogram("mosaic_http_request_duration_seconds", {
-  description: "Seconds from a request's arrival to its answer, by method and route",
-  boundaries: durations
-})
+export const httpDuration = (attributes: { readonly method: string; readonly route: string }) =>
+  Metric.histogram("mosaic_http_request_duration_seconds", {
+    description: "Seconds from a request's arrival to its answer, by method and route",
+    boundaries: durations,
+    attributes
+  })
 
 export const httpInFlight = Metric.gauge("mosaic_http_requests_in_flight", {
   description: "Requests that are being answered"
@@ -62,9 +71,11 @@ export const issuances = Metric.counter("mosaic_issuances_total", {
   incremental: true
 })
 
+const issued = Metric.withAttributes(issuances, { outcome: "issued" })
+
 /** Whatever comes of it is counted once. */
 export const countIssuance = <A, E extends { readonly code: string }, R>(issuance: Effect.Effect<A, E, R>) =>
   issuance.pipe(
-    Effect.tap(() => Metric.update(Metric.withAttributes(issuances, { outcome: "issued" }), 1)),
+    Effect.tap(() => Metric.update(issued, 1)),
     Effect.tapError(({ code }) => Metric.update(Metric.withAttributes(issuances, { outcome: code }), 1))
   )

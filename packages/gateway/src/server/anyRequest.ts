@@ -2,8 +2,8 @@
 import { AnyRequest } from "@mosaic-federation/domain/api/AnyRequest"
 import { isMosaicError, type MosaicError } from "@mosaic-federation/domain/MosaicError"
 import { RequestInvalid } from "@mosaic-federation/domain/RequestErrors"
-import { Effect, Layer } from "effect"
-import { HttpServerError, type HttpServerResponse } from "effect/http"
+import { Cause, Effect, Layer } from "effect"
+import { HttpServerError } from "effect/http"
 import { HttpApiError } from "effect/http-api"
 import { problemResponse } from "./problemResponse.ts"
 import { CurrentRecord } from "./RequestRecord.ts"
@@ -16,9 +16,6 @@ const parts: Readonly<Record<string, string>> = {
 }
 
 const oneLine = (text: string) => text.replaceAll(/\s*\n\s*/g, " ").slice(0, 400)
-
-const isResponse = (response: HttpServerResponse.HttpServerResponse, status: number) =>
-  response.status === status
 
 /** Of what a handler failed with; undefined for what the contract has another answer for. */
 const errorOf = (failure: unknown): MosaicError | undefined => {
@@ -51,21 +48,16 @@ export const layer = Layer.succeed(
               told
             )
       }
-      return yield* httpEffect.pipe(
-        Effect.catch((failure) => {
-          const error = errorOf(failure)
-          return error === undefined ? Effect.fail(failure) : answer(error)
-        }),
-        Effect.catchDefect((defect) => {
-          const error = errorOf(defect)
-          return error === undefined ? Effect.die(defect) : answer(error)
-        }),
-        Effect.flatMap((response) =>
-          isResponse(response, 415)
+      return yield* Effect.matchCauseEffect(httpEffect, {
+        onFailure: (cause) => {
+          const error = errorOf(Cause.squash(cause))
+          return error === undefined ? Effect.failCause(cause) : answer(error)
+        },
+        onSuccess: (response) =>
+          response.status === 415
             ? answer(new RequestInvalid({ problem: "content-type: expected application/json" }))
             : Effect.succeed(response)
-        )
-      )
+      })
     })
   )
 )

@@ -82,12 +82,12 @@ export const layer = Layer.effect(
             return yield* error
           }
           const operator: Operator = { scope, requester }
-          return yield* httpEffect.pipe(
-            Effect.provideService(CurrentOperator, operator),
-            Effect.provideService(CurrentRequest, {
-              requester,
-              requestId: record.requestId
-            })
+          const { requestId } = record
+          return yield* Effect.updateContext(httpEffect, (context: Context.Context<never>) =>
+            context.pipe(
+              Context.add(CurrentOperator, operator),
+              Context.add(CurrentRequest, { requester, requestId })
+            )
           )
         })
       }

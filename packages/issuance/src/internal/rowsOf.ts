@@ -1,7 +1,8 @@
 /** Runs a statement and reads its rows, so that whatever goes wrong with either is a storage error of the closed union. */
 import { StorageFailed, StorageUnavailable } from "@mosaic-federation/domain/StorageErrors"
-import { type Duration, Effect, Schema } from "effect"
+import { Duration, Effect, Schema } from "effect"
 import type { SqlError } from "effect/sql/SqlError"
+import { endable, endAfter } from "../endable.ts"
 import { storageError } from "./storageError.ts"
 
 const standardPatience = "30 seconds"
@@ -9,11 +10,10 @@ const standardPatience = "30 seconds"
 /** A server that took the statement and went silent is given up after a while. */
 const bounded =
   (operation: string, patience: string & Duration.Input) =>
-  <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | StorageUnavailable> =>
-    Effect.timeoutOrElse(effect, {
-      duration: patience,
-      orElse: () => Effect.fail(new StorageUnavailable({ operation, reason: `no answer within ${patience}` }))
-    })
+  <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | StorageUnavailable> => {
+    const silent = () => new StorageUnavailable({ operation, reason: `no answer within ${patience}` })
+    return endable(effect, endAfter(Duration.toMillis(patience), silent))
+  }
 
 type Decode<Row> = (rows: ReadonlyArray<unknown>) => Effect.Effect<ReadonlyArray<Row>, Schema.SchemaError>
 

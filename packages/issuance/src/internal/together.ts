@@ -19,7 +19,7 @@ export interface TogetherOptions<In, Out, E> {
 const mostRuns = 2
 
 /** Turns of the event loop that a run waits for. They take no time where nothing else is to be done, and long under load. */
-const threeTurns = Effect.all([Effect.yieldNow, Effect.yieldNow, Effect.yieldNow], { discard: true })
+const threeTurns = Effect.yieldNow.pipe(Effect.andThen(Effect.yieldNow), Effect.andThen(Effect.yieldNow))
 
 /** A run that has so many does not wait for others to end. */
 const mostCalls = 64
