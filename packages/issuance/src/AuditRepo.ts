@@ -186,7 +186,11 @@ export class AuditRepo extends Context.Service<
         to_char(a.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at, a.action, a.outcome, a.requester,
         a.request_id, a.grant_id::text AS grant_id, a.serial, a.subject, a.error_code, a.detail`
 
-      const isUnsealed = sql`NOT EXISTS (SELECT FROM federation_audit_chain c WHERE c.record_id = a.id)`
+      /** The bound stands beside both tables: the planner does not carry it over, and would read the whole chain. */
+      const unsealedAbove = (floor: number) =>
+        sql`a.id > ${floor} AND NOT EXISTS (
+          SELECT FROM federation_audit_chain c WHERE c.record_id = a.id AND c.record_id > ${floor}
+        )`
 
       const headPoint = Effect.fnUntraced(function* (operation: string) {
         const [head] = yield* rowsOf(
@@ -214,7 +218,7 @@ export class AuditRepo extends Context.Service<
           sql`
             SELECT pg_snapshot_xmin(s)::text AS oldest, pg_snapshot_xmax(s)::text AS next,
               (SELECT coalesce(max(id), 0)::text FROM federation_audit) AS newest,
-              (SELECT a.id::text FROM federation_audit a WHERE a.id > ${watermark.floor} AND ${isUnsealed}
+              (SELECT a.id::text FROM federation_audit a WHERE ${unsealedAbove(watermark.floor)}
                 ORDER BY a.id LIMIT 1) AS first
             FROM pg_current_snapshot() s`
         )
@@ -244,7 +248,7 @@ export class AuditRepo extends Context.Service<
           operation,
           RecordRow,
           sql`
-            SELECT ${columns} FROM federation_audit a WHERE a.id > ${watermark.floor} AND ${isUnsealed}
+            SELECT ${columns} FROM federation_audit a WHERE ${unsealedAbove(watermark.floor)}
             ORDER BY a.id LIMIT ${batch}`
         )
         if (rows.length === 0) return { sealed: 0, more: false }
@@ -283,7 +287,7 @@ export class AuditRepo extends Context.Service<
           operation,
           UnsealedRow,
           sql`SELECT count(*)::text AS unsealed FROM federation_audit a
-            WHERE a.id > ${watermark.floor} AND ${isUnsealed}`
+            WHERE ${unsealedAbove(watermark.floor)}`
         )
         return { head, unsealed: row?.unsealed ?? 0 }
       }).pipe(Effect.withSpan("AuditRepo.state"))

@@ -1,6 +1,8 @@
 /**
  * Statements over rows that the program gives: one text for a single row, which is planned as if its values stood in the
- * statement, and one for any number of them, whose values go as one array for each column.
+ * statement, and one for any number of them, whose values go as one array for each column. The arrays come from
+ * subqueries, so that no plan for these very rows looks cheaper than one for any: with a few rows less than the ten that
+ * PostgreSQL supposes in an array that it does not see, it would plan each statement anew.
  */
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { NonEmptyReadonlyArray } from "effect/Array"
@@ -21,7 +23,7 @@ export const overGivenRows = <Row extends { readonly [column in keyof Row]: Valu
   const single = parameters.map((parameter, index) => `${parameter} AS ${names[index]}`)
   const textOfOne = textOf(`(SELECT ${single.join(", ")})`)
   const textOfMany = textOf(
-    `(SELECT * FROM unnest(${parameters.map((p) => `${p}[]`).join(", ")}) AS t (${names.join(", ")}))`
+    `(SELECT * FROM unnest(${parameters.map((p) => `(SELECT ${p}[])`).join(", ")}) AS t (${names.join(", ")}))`
   )
   return (rows: NonEmptyReadonlyArray<Row>) => {
     const [first, ...others] = rows
