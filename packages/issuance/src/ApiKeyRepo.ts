@@ -7,6 +7,7 @@ import { Context, DateTime, Effect, Layer, Option, Schema } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
 import { type AuditAction, auditBy } from "./AuditRecord.ts"
 import { foundTogether } from "./internal/foundTogether.ts"
+import { NullableDate } from "./internal/nullableDate.ts"
 import { rowsOf } from "./internal/rowsOf.ts"
 import { transactionOn } from "./internal/transactionOn.ts"
 
@@ -31,10 +32,10 @@ const Row = Schema.Struct({
   scope: OperatorScope,
   key_sha256: Schema.String,
   created_at: Schema.DateTimeUtcFromDate,
-  expires_at: Schema.NullOr(Schema.DateTimeUtcFromDate),
-  revoked_at: Schema.NullOr(Schema.DateTimeUtcFromDate),
+  expires_at: NullableDate,
+  revoked_at: NullableDate,
   rotated_to: Schema.NullOr(ApiKeyId),
-  last_used_at: Schema.NullOr(Schema.DateTimeUtcFromDate),
+  last_used_at: NullableDate,
   last_used_from: Schema.NullOr(Schema.String)
 })
 

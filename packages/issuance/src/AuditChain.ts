@@ -2,7 +2,7 @@
  * The chain over the audit record, pure: what is hashed of an entry, and what a walk along the chain finds. An entry's hash
  * is the SHA-256 of the hash before it, a line feed, and the entry as a JSON array; docs/federation/audit.md has the form.
  */
-import { createHash } from "node:crypto"
+import { hash } from "node:crypto"
 
 /** A record as it stands in the database. */
 export interface AuditRecord {
@@ -57,9 +57,7 @@ const canonical = (record: AuditRecord, height: number): string =>
   ])
 
 const hashAfter = (before: ChainPoint, record: AuditRecord): string =>
-  createHash("sha256")
-    .update(`${before.hash}\n${canonical(record, before.height + 1)}`)
-    .digest("hex")
+  hash("sha256", `${before.hash}\n${canonical(record, before.height + 1)}`, "hex")
 
 /** The entries that these records become behind a point, in this order. */
 export const chained = (

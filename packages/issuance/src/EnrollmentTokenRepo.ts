@@ -13,6 +13,7 @@ import { Context, DateTime, Duration, Effect, Layer, Option, Schema } from "effe
 import { SqlClient } from "effect/sql/SqlClient"
 import { auditBy } from "./AuditRecord.ts"
 import * as Database from "./Database.ts"
+import { NullableDate } from "./internal/nullableDate.ts"
 import { rowsOf } from "./internal/rowsOf.ts"
 
 export interface NewEnrollmentToken {
@@ -47,9 +48,9 @@ const TokenRow = Schema.Struct({
   created_at: Schema.DateTimeUtcFromDate,
   created_by: Schema.String,
   expires_at: Schema.DateTimeUtcFromDate,
-  revoked_at: Schema.NullOr(Schema.DateTimeUtcFromDate),
+  revoked_at: NullableDate,
   used_serial: Schema.NullOr(SerialNumber),
-  used_at: Schema.NullOr(Schema.DateTimeUtcFromDate),
+  used_at: NullableDate,
   used_from: Schema.NullOr(Schema.String),
   used_by_request: Schema.NullOr(Schema.String),
   used_for_csr: Schema.NullOr(Schema.String)

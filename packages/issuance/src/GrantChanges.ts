@@ -11,6 +11,7 @@ import { Context, DateTime, Effect, Layer, Schema } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
 import { type AuditAction, auditBy, refusingOn } from "./AuditRecord.ts"
 import { GrantRow, toGrant } from "./GrantRepo.ts"
+import { NullableDate } from "./internal/nullableDate.ts"
 import { rowsOf } from "./internal/rowsOf.ts"
 import { transactionOn } from "./internal/transactionOn.ts"
 import { revokeUnlessDead, TaskId } from "./TaskRepo.ts"
@@ -33,7 +34,7 @@ const TaskRow = Schema.Struct({ id: TaskId })
 const LiveRow = Schema.Struct({
   ...GrantRow.fields,
   live: Schema.Int,
-  last_not_after: Schema.NullOr(Schema.DateTimeUtcFromDate)
+  last_not_after: NullableDate
 })
 
 export class GrantChanges extends Context.Service<

@@ -30,6 +30,7 @@ import {
   recordCertificatesOn
 } from "./internal/recordCertificates.ts"
 import { type IntentFound, type IntentToRecord, recordIntentsOn } from "./internal/recordIntents.ts"
+import { NullableDate } from "./internal/nullableDate.ts"
 import { rowsOf } from "./internal/rowsOf.ts"
 import { spanned } from "./internal/spanned.ts"
 import { statementsTogether } from "./internal/statementsTogether.ts"
@@ -127,7 +128,7 @@ export const GrantRow = Schema.Struct({
   status: StoredStatus,
   expires_at: Schema.DateTimeUtcFromDate,
   created_at: Schema.DateTimeUtcFromDate,
-  revoked_at: Schema.NullOr(Schema.DateTimeUtcFromDate),
+  revoked_at: NullableDate,
   revocation_reason: Schema.NullOr(Schema.String)
 })
 
@@ -154,12 +155,12 @@ export const CertificateRow = Schema.Struct({
   requester: Schema.NullOr(Schema.String),
   request_id: Schema.NullOr(Schema.String),
   requested_at: Schema.DateTimeUtcFromDate,
-  not_before: Schema.NullOr(Schema.DateTimeUtcFromDate),
+  not_before: NullableDate,
   not_after: Schema.DateTimeUtcFromDate,
   fingerprint_sha256: Schema.NullOr(Schema.String),
   full_chain_pem: Schema.NullOr(Schema.String),
   error_code: Schema.NullOr(Schema.String),
-  revoked_at_ca: Schema.NullOr(Schema.DateTimeUtcFromDate)
+  revoked_at_ca: NullableDate
 })
 
 export const toCertificateRecord = (row: typeof CertificateRow.Type): CertificateRecord => ({
@@ -182,7 +183,7 @@ export const toCertificateRecord = (row: typeof CertificateRow.Type): Certificat
 
 const LiveCertificatesRow = Schema.Struct({
   live: Schema.Int,
-  last_not_after: Schema.NullOr(Schema.DateTimeUtcFromDate)
+  last_not_after: NullableDate
 })
 
 const SerialRow = Schema.Struct({ serial: SerialNumber })

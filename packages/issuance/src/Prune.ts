@@ -23,6 +23,7 @@ import { AuditRepo } from "./AuditRepo.ts"
 import { type AuditVerificationError, verifyChain } from "./AuditVerification.ts"
 import { serverClock } from "./DatabaseReport.ts"
 import { keptFor as keysKeptFor } from "./IdempotencyRepo.ts"
+import { NullableDate } from "./internal/nullableDate.ts"
 import { rowsOf } from "./internal/rowsOf.ts"
 import { storageError } from "./internal/storageError.ts"
 import { transactionOn } from "./internal/transactionOn.ts"
@@ -98,14 +99,14 @@ const PointRow = Schema.Struct({ height: Schema.NumberFromString, hash: Schema.S
 const PlanRow = Schema.Struct({
   rows: Schema.NumberFromString,
   kept: Schema.NumberFromString,
-  oldest_kept: Schema.NullOr(Schema.DateTimeUtcFromDate)
+  oldest_kept: NullableDate
 })
 
 const KeyRow = Schema.Struct({ key: Schema.Array(Schema.String) })
 
 const LoginRow = Schema.Struct({ login: Schema.String, missing: Schema.NullOr(Schema.String) })
 
-const LockRow = Schema.Struct({ locked: Schema.Boolean, since: Schema.NullOr(Schema.DateTimeUtcFromDate) })
+const LockRow = Schema.Struct({ locked: Schema.Boolean, since: NullableDate })
 
 const requireSchema = Effect.gen(function* () {
   const { applied, pending } = yield* schemaStatus()

@@ -11,6 +11,7 @@ import { revokedSerials } from "@mosaic-federation/x509/RevocationList"
 import { Context, DateTime, Effect, Layer, Option, Result, Schema } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
 import { type ChangeRefusal, GrantChanges } from "./GrantChanges.ts"
+import { NullableDate } from "./internal/nullableDate.ts"
 import { rowsOf } from "./internal/rowsOf.ts"
 import { IssuanceConfig } from "./IssuanceConfig.ts"
 import { PinnedHttpClient } from "./PinnedHttpClient.ts"
@@ -39,7 +40,7 @@ const Row = Schema.Struct({
   peer: Schema.String,
   state: Schema.String,
   status: Schema.String,
-  revoked_at_ca: Schema.NullOr(Schema.DateTimeUtcFromDate),
+  revoked_at_ca: NullableDate,
   has_task: Schema.Boolean
 })
 
