@@ -3,13 +3,11 @@ import type { CertificateDocument, IssuedDocument } from "@mosaic-federation/dom
 import type { Grant } from "@mosaic-federation/domain/Grant"
 import type { IssuedCert } from "@mosaic-federation/domain/IssuedCert"
 import type { CertificateRecord } from "@mosaic-federation/issuance/GrantRepo"
-import { createHash } from "node:crypto"
+import { hash } from "node:crypto"
 
 /** RFC 7468 §2: what stands between the lines of dashes is the DER in base64. */
 const fingerprintOf = (pem: string) =>
-  createHash("sha256")
-    .update(Buffer.from(pem.split("-----")[2] ?? "", "base64"))
-    .digest("hex")
+  hash("sha256", Buffer.from(pem.split("-----")[2] ?? "", "base64"), "hex")
 
 export const recordDocument = (record: CertificateRecord): CertificateDocument => ({
   serial: record.serial,

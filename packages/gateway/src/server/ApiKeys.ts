@@ -2,7 +2,7 @@
  * Operators' API keys: made, shown once, looked up and taken back. The database has a hash of each; a key of 256 random
  * bits needs no slow one. What a key allows an operator to do is left to `OperatorAuth`.
  */
-import { createHash, randomBytes, timingSafeEqual } from "node:crypto"
+import { hash, randomBytes, timingSafeEqual } from "node:crypto"
 import type { OperatorScope } from "@mosaic-federation/domain/api/Access"
 import { type ApiKey, ApiKeyId } from "@mosaic-federation/domain/ApiKey"
 import {
@@ -27,7 +27,7 @@ const form = /^mosaic_key_1_([0-9a-f]{16})_[A-Za-z0-9_-]{43}$/
 export const looksLikeApiKey = (credential: Redacted.Redacted): boolean =>
   Redacted.value(credential).startsWith("mosaic_key_")
 
-const sha256 = (secret: Redacted.Redacted) => createHash("sha256").update(Redacted.value(secret)).digest()
+const sha256 = (secret: Redacted.Redacted): Buffer => hash("sha256", Redacted.value(secret), "buffer")
 
 const makeSecret = () => {
   const id = ApiKeyId.make(randomBytes(8).toString("hex"))

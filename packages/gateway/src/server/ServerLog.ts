@@ -1,5 +1,5 @@
 /** The server's log: one JSON object to a line on standard error, with what is annotated (request and trace id) beside it. */
-import { Cause, Logger, References } from "effect"
+import { Cause, Effect, Logger, References } from "effect"
 
 const isPlain = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype
@@ -26,6 +26,26 @@ export const entryOf = (options: Logger.Options<unknown>): Readonly<Record<strin
   }
 }
 
-const line = Logger.make((options) => JSON.stringify(entryOf(options)))
+/**
+ * The lines of one turn of the event loop go out in one write: under load requests end together, and whoever reads the log
+ * is woken once for all of them. What waits when the process ends goes out with it.
+ */
+const lines = Effect.gen(function* () {
+  const waiting: Array<string> = []
+  const write = () => {
+    if (waiting.length > 0) process.stderr.write(waiting.splice(0).join(""))
+  }
+  yield* Effect.acquireRelease(
+    Effect.sync(() => process.on("exit", write)),
+    () =>
+      Effect.sync(() => {
+        write()
+        process.off("exit", write)
+      })
+  )
+  return Logger.make<unknown, void>((options) => {
+    if (waiting.push(`${JSON.stringify(entryOf(options))}\n`) === 1) setImmediate(write)
+  })
+})
 
-export const layer = Logger.layer([Logger.withConsoleError(line)])
+export const layer = Logger.layer([lines])
