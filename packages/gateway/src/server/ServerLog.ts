@@ -33,7 +33,7 @@ export const entryOf = (options: Logger.Options<unknown>): Readonly<Record<strin
 const lines = Effect.gen(function* () {
   const waiting: Array<string> = []
   const write = () => {
-    if (waiting.length > 0) process.stderr.write(waiting.splice(0).join(""))
+    if (waiting.length > 0) globalThis.console.error(waiting.splice(0).join("\n"))
   }
   yield* Effect.acquireRelease(
     Effect.sync(() => process.on("exit", write)),
@@ -44,7 +44,7 @@ const lines = Effect.gen(function* () {
       })
   )
   return Logger.make<unknown, void>((options) => {
-    if (waiting.push(`${JSON.stringify(entryOf(options))}\n`) === 1) setImmediate(write)
+    if (waiting.push(JSON.stringify(entryOf(options))) === 1) setImmediate(write)
   })
 })
 
