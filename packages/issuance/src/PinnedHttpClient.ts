@@ -321,6 +321,10 @@ const isSuccess = (status: number) => status >= 200 && status < 300
 
 const isRedirect = (status: number) => status >= 300 && status < 400
 
+/** Of a refusal the status is the answer, whether its body comes or not. */
+const withoutBody = (head: Head, error: TransportError): Effect.Effect<Received, TransportError> =>
+  isSuccess(head.status) ? Effect.fail(error) : Effect.succeed({ ...head, octets: undefined })
+
 const make = Effect.fnUntraced(function* (
   options: PinnedHttpClientOptions
 ): Effect.fn.Return<PinnedHttpClient["Service"], never, Scope.Scope> {
@@ -348,22 +352,14 @@ const make = Effect.fnUntraced(function* (
   const brokenOff = ({ head, started }: Exchange, error: Error): Effect.Effect<Received, TransportError> => {
     if (started === undefined) return Effect.fail(connectFailure(origin, error, connectTimeout))
     if (head === undefined) return Effect.fail(headFailure(origin, error))
-    return isSuccess(head.status)
-      ? Effect.fail(bodyFailure(origin, error, maxResponseBytes))
-      : Effect.succeed({ ...head, octets: undefined })
+    return withoutBody(head, bodyFailure(origin, error, maxResponseBytes))
   }
 
-  /** Of a refusal the status is the answer, whether its body comes or not. */
-  const timedOut = ({ head, started }: Exchange): Effect.Effect<Received, TransportError> =>
-    head === undefined || isSuccess(head.status)
-      ? Effect.fail(
-          new CaTimeout({
-            origin,
-            phase: started === undefined ? "connect" : "answer",
-            afterMillis: wholeMillis(totalTimeout)
-          })
-        )
-      : Effect.succeed({ ...head, octets: undefined })
+  const timedOut = ({ head, started }: Exchange): Effect.Effect<Received, TransportError> => {
+    const phase = started === undefined ? "connect" : "answer"
+    const error = new CaTimeout({ origin, phase, afterMillis: wholeMillis(totalTimeout) })
+    return head === undefined ? Effect.fail(error) : withoutBody(head, error)
+  }
 
   /**
    * The answer as it came. It has no octets where its status is all that is wanted of it, or all that there is. To abort a
@@ -409,12 +405,8 @@ const make = Effect.fnUntraced(function* (
           if (isRedirect(status))
             return unwanted(controller, Effect.fail(new CaRedirected({ origin, status })))
           if (Number(headers["content-length"] ?? 0) > maxResponseBytes) {
-            unwanted(
-              controller,
-              isSuccess(status)
-                ? Effect.fail(new CaResponseTooLarge({ origin, mostBytes: maxResponseBytes }))
-                : Effect.succeed({ ...head, octets: undefined })
-            )
+            const tooLarge = new CaResponseTooLarge({ origin, mostBytes: maxResponseBytes })
+            unwanted(controller, withoutBody(head, tooLarge))
           }
         },
         onResponseData: (_, chunk) => void chunks.push(chunk),

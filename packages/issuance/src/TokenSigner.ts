@@ -37,7 +37,10 @@ export interface OneTimeToken {
 /** Seconds between `iat` and `exp`: longer than the program's longest wait for the CA, and no longer than needed. */
 export const tokenLifetime = 300
 
-/** A token of these very claims, with what every token says beside: from whom it is, for where (`path` has its slash), and until when. */
+/**
+ * A token of these very claims, with what every token says beside: from whom it is, for where, and until when. `path`
+ * begins with a slash.
+ */
 export const makeToken = Effect.fnUntraced(function* (
   { caUrl, provisioner, provisionerKey }: Pick<IssuanceSettings, "caUrl" | "provisioner" | "provisionerKey">,
   path: string,
