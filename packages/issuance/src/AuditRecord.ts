@@ -48,7 +48,7 @@ export interface AuditEvent {
 }
 
 /** What `certificate` event an issuance is, and what beside the grant it is about. */
-export const issuanceEvent = (
+const issuanceEvent = (
   origin: CertificateOrigin
 ): { readonly action: AuditAction; readonly subject: string | null } => {
   switch (origin._tag) {
@@ -61,7 +61,7 @@ export const issuanceEvent = (
   }
 }
 
-export const currentIssuance = Effect.map(CurrentOrigin, issuanceEvent)
+export const currentIssuance = CurrentOrigin.useSync(issuanceEvent)
 
 /**
  * Makes the statement that records an event, once for each row of `from`: for a `WITH` beside the change itself, which

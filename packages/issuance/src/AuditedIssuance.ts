@@ -5,9 +5,8 @@
 import type { GrantId } from "@mosaic-federation/domain/GrantId"
 import type { IssuedCert } from "@mosaic-federation/domain/IssuedCert"
 import { Effect, Layer } from "effect"
-import { issuanceEvent } from "./AuditRecord.ts"
+import { currentIssuance } from "./AuditRecord.ts"
 import { AuditRepo } from "./AuditRepo.ts"
-import { CurrentOrigin } from "./CurrentOrigin.ts"
 import { Issuance, type IssuanceError } from "./Issuance.ts"
 
 /** Takes the place of the `Issuance` that it is given. */
@@ -18,9 +17,9 @@ export const layer = Layer.effect(
     const { refusing } = yield* AuditRepo
 
     const audited = (grantId: GrantId, issue: Effect.Effect<IssuedCert, IssuanceError>) =>
-      CurrentOrigin.use((origin) =>
+      Effect.flatMap(currentIssuance, (event) =>
         // A grant that ended in flight is on record with its certificate.
-        refusing({ ...issuanceEvent(origin), grantId }, issue, ({ _tag }) => _tag === "GrantEndedInFlight")
+        refusing({ ...event, grantId }, issue, ({ _tag }) => _tag === "GrantEndedInFlight")
       )
 
     return Issuance.of({

@@ -1,8 +1,7 @@
 /** The audit record of issuances that go to the database as given rows: each row says who asks, and on whose behalf. */
 import { CurrentRequest } from "@mosaic-federation/domain/CurrentRequest"
 import { Effect } from "effect"
-import { issuanceEvent } from "../AuditRecord.ts"
-import { CurrentOrigin } from "../CurrentOrigin.ts"
+import { currentIssuance } from "../AuditRecord.ts"
 
 export interface AuditedRow {
   readonly audit_requester: string
@@ -19,11 +18,14 @@ export const auditedColumns = {
   subject: "text"
 } as const
 
-export const currentAuditedRow: Effect.Effect<AuditedRow> = Effect.withFiberSucceed((fiber) => {
-  const { requestId, requester } = fiber.getRef(CurrentRequest)
-  const { action, subject } = issuanceEvent(fiber.getRef(CurrentOrigin))
-  return { audit_requester: requester, audit_request_id: requestId, action, subject: subject ?? "" }
-})
+export const currentAuditedRow: Effect.Effect<AuditedRow> = CurrentRequest.use(({ requestId, requester }) =>
+  Effect.map(currentIssuance, ({ action, subject }) => ({
+    audit_requester: requester,
+    audit_request_id: requestId,
+    action,
+    subject: subject ?? ""
+  }))
+)
 
 /** For a `WITH`: one record for each row of `from`, which has `at` and `grant_id` beside; the rest are its expressions. */
 export const auditEach = (
