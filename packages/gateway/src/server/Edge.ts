@@ -86,7 +86,7 @@ export const layer = HttpRouter.middleware(
     const requestMillis = Duration.toMillis(requestTimeout)
     const afterSeconds = Math.ceil(requestMillis / 1000)
 
-    /** What a request is refused for before it is counted, and where it is not worth counting. */
+    /** What a request is refused for before its address is counted. */
     const refusalAtOnce = (request: Request, path: string): MosaicError | undefined => {
       const past = Option.flatMap(onlyProxies, (proxies) => bypassing(request, proxies))
       if (Option.isSome(past)) return new ProxyBypassed({ address: past.value })

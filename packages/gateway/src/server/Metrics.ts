@@ -4,7 +4,8 @@ import { Effect, Metric } from "effect"
 /** Seconds. */
 const durations = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
 
-/** A metric for each set of attributes: one that is used with several in turn makes its key anew each time. */
+// What has attributes is a metric for each set of them: one that is used with several in turn makes its key anew each time.
+
 export const httpRequests = (attributes: {
   readonly method: string
   readonly route: string
@@ -61,21 +62,25 @@ export const valkeyUp = Metric.gauge("mosaic_valkey_up", {
   description: "1 while Valkey answers and takes writes, 0 while it is away; nothing in the local tier"
 })
 
-export const grantStatusAnswers = Metric.counter("mosaic_grant_status_answers_total", {
-  description: "Statuses of grants that were asked for, by where the answer came from: cache, row",
-  incremental: true
-})
+export const grantStatusAnswers = (from: "cache" | "row") =>
+  Metric.counter("mosaic_grant_status_answers_total", {
+    description: "Statuses of grants that were asked for, by where the answer came from: cache, row",
+    incremental: true,
+    attributes: { from }
+  })
 
-export const issuances = Metric.counter("mosaic_issuances_total", {
-  description: "Issuances asked for, by the code of their outcome: issued, or that of an error",
-  incremental: true
-})
+const issuances = (outcome: string) =>
+  Metric.counter("mosaic_issuances_total", {
+    description: "Issuances asked for, by the code of their outcome: issued, or that of an error",
+    incremental: true,
+    attributes: { outcome }
+  })
 
-const issued = Metric.withAttributes(issuances, { outcome: "issued" })
+const issued = issuances("issued")
 
 /** Whatever comes of it is counted once. */
 export const countIssuance = <A, E extends { readonly code: string }, R>(issuance: Effect.Effect<A, E, R>) =>
   issuance.pipe(
     Effect.tap(() => Metric.update(issued, 1)),
-    Effect.tapError(({ code }) => Metric.update(Metric.withAttributes(issuances, { outcome: code }), 1))
+    Effect.tapError(({ code }) => Metric.update(issuances(code), 1))
   )
