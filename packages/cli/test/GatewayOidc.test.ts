@@ -1,11 +1,15 @@
 /** Operators with tokens of an OIDC issuer, which is npm's oidc-provider: who is let in, and who is told why not. */
-import { generateKeyPairSync, type KeyObject } from "node:crypto"
+import { generateKeyPairSync, type KeyObject, randomUUID } from "node:crypto"
 import { assert, layer } from "@effect/vitest"
+import { PeerName } from "@mosaic-federation/domain/Grant"
+import { GrantId } from "@mosaic-federation/domain/GrantId"
+import { UserId } from "@mosaic-federation/domain/UserId"
+import { makeCsr } from "@mosaic-federation/testing/Csr"
 import { StepCaProcess } from "@mosaic-federation/testing/StepCaProcess"
-import { Effect, Schedule } from "effect"
+import { DateTime, Effect, Schedule } from "effect"
 import { SignJWT } from "jose"
 import { clientOf, startGateway } from "./support/gatewayProcess.ts"
-import { documentOf, type ErrorDocument, mosaic, station } from "./support/mosaic.ts"
+import { documentOf, type ErrorDocument, mosaic, station, user } from "./support/mosaic.ts"
 import { elsewhere, type OidcIssuer, oidcIssuer } from "./support/oidcIssuer.ts"
 
 const gatewayFor = Effect.fnUntraced(function* ({ audience, issuer }: OidcIssuer, extra = {}) {
@@ -46,6 +50,28 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("operators of an OID
         subject: "GET /v1/grants",
         errorCode: "SCOPE_INSUFFICIENT"
       })
+    })
+  )
+
+  it.effect("have certificates issued, and are told of a grant that is none", () =>
+    Effect.gen(function* () {
+      const issuer = yield* oidcIssuer(["issue"])
+      const { as } = yield* gatewayFor(issuer)
+      const operator = yield* as(yield* issuer.token("issue"))
+      const grant = yield* operator.grants.create({
+        payload: {
+          subjectUserId: UserId.make(user),
+          peer: PeerName.make("peer.example"),
+          scopes: [],
+          expiresAt: DateTime.makeUnsafe(Date.now() + 3_600_000)
+        }
+      })
+      const { pem: csr } = yield* makeCsr("P-256")
+      const issue = (id: GrantId) =>
+        operator.certificates.issue({ params: { id }, headers: {}, payload: { csr } })
+      assert.strictEqual((yield* issue(grant.id)).grantId, grant.id)
+      const error = yield* Effect.flip(issue(GrantId.make(randomUUID())))
+      assert.strictEqual("code" in error ? error.code : error._tag, "GRANT_NOT_FOUND")
     })
   )
 

@@ -1,13 +1,14 @@
 /** The rows of operators' API keys. What a key looks like, and whether one that is shown is good, is left to `ApiKeys`. */
-import { OperatorScope } from "@mosaic-federation/domain/api/Access"
-import { ApiKey, ApiKeyId, ApiKeyName } from "@mosaic-federation/domain/ApiKey"
+import type { OperatorScope } from "@mosaic-federation/domain/api/Access"
+import type { ApiKey, ApiKeyId } from "@mosaic-federation/domain/ApiKey"
+import type { GrantId } from "@mosaic-federation/domain/GrantId"
 import { ApiKeyNotFound, ApiKeyRevoked } from "@mosaic-federation/domain/ServerErrors"
 import type { StorageError } from "@mosaic-federation/domain/StorageErrors"
-import { Context, DateTime, Effect, Layer, Option, Schema } from "effect"
+import { Context, DateTime, Effect, Layer, type Option } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
 import { type AuditAction, auditBy } from "./AuditRecord.ts"
-import { foundTogether } from "./internal/foundTogether.ts"
-import { NullableDate } from "./internal/nullableDate.ts"
+import { ApiKeyRow, toApiKey } from "./internal/apiKeyRow.ts"
+import { keysWithGrantsOn, type RecordedApiKey } from "./internal/keysWithGrants.ts"
 import { rowsOf } from "./internal/rowsOf.ts"
 import { transactionOn } from "./internal/transactionOn.ts"
 
@@ -21,44 +22,17 @@ export interface NewApiKey {
   readonly expiresAt: DateTime.Utc | null
 }
 
-export interface RecordedApiKey {
-  readonly key: ApiKey
-  readonly keySha256: string
-}
-
-const Row = Schema.Struct({
-  id: ApiKeyId,
-  name: ApiKeyName,
-  scope: OperatorScope,
-  key_sha256: Schema.String,
-  created_at: Schema.DateTimeUtcFromDate,
-  expires_at: NullableDate,
-  revoked_at: NullableDate,
-  rotated_to: Schema.NullOr(ApiKeyId),
-  last_used_at: NullableDate,
-  last_used_from: Schema.NullOr(Schema.String)
-})
-
-const toKey = (row: typeof Row.Type) =>
-  new ApiKey({
-    id: row.id,
-    name: row.name,
-    scope: row.scope,
-    createdAt: row.created_at,
-    expiresAt: row.expires_at,
-    revokedAt: row.revoked_at,
-    rotatedTo: row.rotated_to,
-    lastUsedAt: row.last_used_at,
-    lastUsedFrom: row.last_used_from
-  })
-
 const date = (instant: DateTime.Utc | null) => (instant === null ? null : DateTime.toDateUtc(instant))
 
 export class ApiKeyRepo extends Context.Service<
   ApiKeyRepo,
   {
     readonly create: (key: NewApiKey) => Effect.Effect<ApiKey, StorageError>
-    readonly find: (id: ApiKeyId) => Effect.Effect<Option.Option<RecordedApiKey>, StorageError>
+    /** With the grant that is wanted next, should the key be good: they take one statement. */
+    readonly find: (
+      id: ApiKeyId,
+      grantId?: GrantId
+    ) => Effect.Effect<Option.Option<RecordedApiKey>, StorageError>
     /** The newest first. */
     readonly list: Effect.Effect<ReadonlyArray<ApiKey>, StorageError>
     /** A key that is revoked already stays revoked since then. */
@@ -87,7 +61,7 @@ export class ApiKeyRepo extends Context.Service<
         const event = { action, outcome: "done", subject: key.id, detail } as const
         const [row] = yield* rowsOf(
           "create an API key",
-          Row,
+          ApiKeyRow,
           sql`
             WITH made AS (
               INSERT INTO federation_api_keys (id, name, scope, key_sha256, created_at, expires_at)
@@ -97,28 +71,17 @@ export class ApiKeyRepo extends Context.Service<
             ), audited AS (${audit(at, event, sql`made`)})
             SELECT * FROM made`
         )
-        return row === undefined ? yield* Effect.die(new Error("nothing was inserted")) : toKey(row)
+        return row === undefined ? yield* Effect.die(new Error("nothing was inserted")) : toApiKey(row)
       })
 
-      const findRow = foundTogether(sql, {
-        operation: "find an API key",
-        table: "federation_api_keys",
-        idType: "text",
-        row: Row
-      })
-
-      const find = (id: ApiKeyId) =>
-        Effect.map(
-          findRow(id),
-          Option.map((row): RecordedApiKey => ({ key: toKey(row), keySha256: row.key_sha256 }))
-        )
+      const findTogether = keysWithGrantsOn(sql)
 
       const list = rowsOf(
         "list API keys",
-        Row,
+        ApiKeyRow,
         sql`SELECT * FROM federation_api_keys ORDER BY created_at DESC, id`
       ).pipe(
-        Effect.map((rows) => rows.map(toKey)),
+        Effect.map((rows) => rows.map(toApiKey)),
         Effect.withSpan("ApiKeyRepo.list")
       )
 
@@ -133,7 +96,7 @@ export class ApiKeyRepo extends Context.Service<
         } as const
         const [row] = yield* rowsOf(
           "revoke an API key",
-          Row,
+          ApiKeyRow,
           sql`
             WITH revoked AS (
               UPDATE federation_api_keys SET revoked_at = coalesce(revoked_at, ${at})
@@ -141,7 +104,7 @@ export class ApiKeyRepo extends Context.Service<
             ), audited AS (${audit(at, event, sql`revoked`)})
             SELECT * FROM revoked`
         )
-        return row === undefined ? yield* new ApiKeyNotFound({ keyId: id }) : toKey(row)
+        return row === undefined ? yield* new ApiKeyNotFound({ keyId: id }) : toApiKey(row)
       })
 
       const rotate = Effect.fn("ApiKeyRepo.rotate")(function* (
@@ -153,7 +116,7 @@ export class ApiKeyRepo extends Context.Service<
         const both = Effect.gen(function* () {
           const [found] = yield* rowsOf(
             operation,
-            Row,
+            ApiKeyRow,
             sql`SELECT * FROM federation_api_keys WHERE id = ${id} FOR UPDATE`
           )
           if (found === undefined) return yield* new ApiKeyNotFound({ keyId: id })
@@ -168,7 +131,7 @@ export class ApiKeyRepo extends Context.Service<
           )
           const [row] = yield* rowsOf(
             operation,
-            Row,
+            ApiKeyRow,
             sql`
               UPDATE federation_api_keys
               SET rotated_to = ${successor.id}, expires_at = least(expires_at, ${date(until)}::timestamptz)
@@ -176,7 +139,7 @@ export class ApiKeyRepo extends Context.Service<
           )
           return row === undefined
             ? yield* new ApiKeyNotFound({ keyId: id })
-            : { old: toKey(row), successor: made }
+            : { old: toApiKey(row), successor: made }
         })
         return yield* inTransaction(operation, both)
       })
@@ -188,7 +151,7 @@ export class ApiKeyRepo extends Context.Service<
       ) {
         yield* rowsOf(
           "note the use of an API key",
-          Row,
+          ApiKeyRow,
           sql`
             UPDATE federation_api_keys SET last_used_at = ${date(at)}, last_used_from = ${from}
             WHERE id = ${id} AND (last_used_at IS NULL OR last_used_at < ${date(at)}) RETURNING *`
@@ -199,7 +162,7 @@ export class ApiKeyRepo extends Context.Service<
         create: Effect.fn("ApiKeyRepo.create")((key: NewApiKey) =>
           insert(key, "api-key.create", `${key.name} (${key.scope})`)
         ),
-        find,
+        find: (id: ApiKeyId, grantId?: GrantId) => findTogether({ id, grantId: grantId ?? null }),
         list,
         revoke,
         rotate,

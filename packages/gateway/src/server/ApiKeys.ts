@@ -5,6 +5,8 @@
 import { hash, randomBytes, timingSafeEqual } from "node:crypto"
 import type { OperatorScope } from "@mosaic-federation/domain/api/Access"
 import { type ApiKey, ApiKeyId } from "@mosaic-federation/domain/ApiKey"
+import type { Grant } from "@mosaic-federation/domain/Grant"
+import type { GrantId } from "@mosaic-federation/domain/GrantId"
 import {
   ApiKeyExpired,
   type ApiKeyNotFound,
@@ -19,6 +21,12 @@ export interface MadeKey {
   readonly key: ApiKey
   /** What the operator sends; nobody can read it again. */
   readonly secret: Redacted.Redacted
+}
+
+export interface AuthenticatedKey {
+  readonly key: ApiKey
+  /** The one that was wanted, as it was when the key was looked up; null where there is none. */
+  readonly grant: Grant | null
 }
 
 /** Greppable, so that a key that leaks into a repository or a log is found by scanners of secrets. */
@@ -56,11 +64,12 @@ export class ApiKeys extends Context.Service<
       id: ApiKeyId,
       overlap: Duration.Duration
     ) => Effect.Effect<MadeKey & { readonly old: ApiKey }, ApiKeyNotFound | ApiKeyRevoked | StorageError>
-    /** `from` is the address that the key came from. */
+    /** `from` is the address that the key came from; `grantId` names a grant that is wanted with a good key. */
     readonly authenticate: (
       shown: Redacted.Redacted,
-      from: string
-    ) => Effect.Effect<ApiKey, ApiKeyUnknown | ApiKeyRevoked | ApiKeyExpired | StorageError>
+      from: string,
+      grantId?: GrantId
+    ) => Effect.Effect<AuthenticatedKey, ApiKeyUnknown | ApiKeyRevoked | ApiKeyExpired | StorageError>
   }
 >()("@mosaic-federation/gateway/ApiKeys") {
   static readonly layerNoDeps = Layer.effect(
@@ -105,15 +114,19 @@ export class ApiKeys extends Context.Service<
           )
       })
 
-      const authenticate = Effect.fnUntraced(function* (shown: Redacted.Redacted, from: string) {
+      const authenticate = Effect.fnUntraced(function* (
+        shown: Redacted.Redacted,
+        from: string,
+        grantId?: GrantId
+      ) {
         const id = form.exec(Redacted.value(shown))?.[1]
         if (id === undefined) return yield* new ApiKeyUnknown()
-        const found = Option.getOrUndefined(yield* keys.find(ApiKeyId.make(id)))
+        const found = Option.getOrUndefined(yield* keys.find(ApiKeyId.make(id), grantId))
         // The id is no secret, so only the comparison of the hashes must not tell how far it came.
         if (found === undefined || !timingSafeEqual(Buffer.from(found.keySha256, "hex"), sha256(shown))) {
           return yield* new ApiKeyUnknown()
         }
-        const { key } = found
+        const { grant, key } = found
         const { expiresAt, revokedAt } = key
         if (revokedAt !== null) return yield* new ApiKeyRevoked({ keyId: id, revokedAt })
         const now = yield* DateTime.now
@@ -121,7 +134,7 @@ export class ApiKeys extends Context.Service<
           return yield* new ApiKeyExpired({ keyId: id, expiredAt: expiresAt })
         }
         yield* noteUse(key, now, from)
-        return key
+        return { key, grant } satisfies AuthenticatedKey
       })
 
       return ApiKeys.of({ create, list: keys.list, revoke: keys.revoke, rotate, authenticate })

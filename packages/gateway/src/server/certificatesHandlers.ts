@@ -13,6 +13,7 @@ import { HttpApiBuilder } from "effect/http-api"
 import { issuedDocument } from "../operator/certificateDocuments.ts"
 import { makeCertificatesHere } from "../operator/certificatesHere.ts"
 import { RateLimits } from "../RateLimits.ts"
+import { GrantOfPath } from "./GrantOfPath.ts"
 import { countIssuance } from "./Metrics.ts"
 import { ServerConfig } from "./ServerConfig.ts"
 
@@ -52,7 +53,7 @@ export const layer = HttpApiBuilder.group(
     return handlers.handleAll({
       issue: Effect.fnUntraced(function* ({ headers, params, payload }) {
         yield* limits.count(perGrant, params.id)
-        const grant = yield* grants.find(params.id)
+        const grant = (yield* GrantOfPath) ?? (yield* grants.find(params.id))
         const { csr: csrPem, lifetime } = payload
         const request = { grant, csrPem, ...(lifetime === undefined ? {} : { lifetime }) }
         const issue = countIssuance(issuance.issueUnder(request))

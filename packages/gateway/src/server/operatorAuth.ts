@@ -12,6 +12,7 @@ import type { HttpApiEndpoint } from "effect/http-api"
 import { RateLimits } from "../RateLimits.ts"
 import { ApiKeys } from "./ApiKeys.ts"
 import { AuditedRefusals } from "./AuditedRefusals.ts"
+import { GrantOfPath, grantIdOf } from "./GrantOfPath.ts"
 import { looksLikeJwt, OidcVerifier } from "./OidcVerifier.ts"
 import { CurrentRecord } from "./RequestRecord.ts"
 import { ServerConfig } from "./ServerConfig.ts"
@@ -45,14 +46,19 @@ export const layer = Layer.effect(
     const limits = yield* RateLimits
     const refusals = yield* AuditedRefusals
 
-    const identify = Effect.fnUntraced(function* (credential: Redacted.Redacted, from: string) {
+    const identify = Effect.fnUntraced(function* (
+      credential: Redacted.Redacted,
+      from: string,
+      endpoint: HttpApiEndpoint.Top
+    ) {
       if (Redacted.value(credential) === "") return yield* new AuthenticationRequired()
       if (looksLikeJwt(credential)) {
         const { scope, subject } = yield* issuer.verify(credential)
-        return { scope, requester: `oidc:${subject}` }
+        return { scope, requester: `oidc:${subject}`, grant: null }
       }
-      const { id, scope } = yield* keys.authenticate(credential, from)
-      return { scope, requester: `api-key:${id}` }
+      const grantId = grantIdOf(endpoint, yield* HttpRouter.params)
+      const { grant, key } = yield* keys.authenticate(credential, from, grantId)
+      return { scope: key.scope, requester: `api-key:${key.id}`, grant }
     })
 
     /** Of somebody who has proved who they are. */
@@ -66,7 +72,7 @@ export const layer = Layer.effect(
         const needed = neededScope(endpoint)
         return Effect.gen(function* () {
           const record = yield* CurrentRecord
-          const { requester, scope } = yield* identify(credential, record.from).pipe(
+          const { grant, requester, scope } = yield* identify(credential, record.from, endpoint).pipe(
             Effect.tapError((error) =>
               error._tag === "ApiKeyRevoked" || error._tag === "ApiKeyExpired"
                 ? noteRefusal(error, `api-key:${error.keyId}`, endpoint)
@@ -86,6 +92,7 @@ export const layer = Layer.effect(
           return yield* Effect.updateContext(httpEffect, (context: Context.Context<never>) =>
             context.pipe(
               Context.add(CurrentOperator, operator),
+              Context.add(GrantOfPath, grant),
               Context.add(CurrentRequest, { requester, requestId })
             )
           )
