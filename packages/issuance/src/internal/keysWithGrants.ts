@@ -70,7 +70,7 @@ export const keysWithGrantsOn = (sql: SqlClient) => {
     const statement = sql.unsafe<Readonly<Record<string, unknown>>>(text, parameters)
     return Effect.map(
       rowsOf(
-        "find an API key",
+        "find an API key and the grant that goes with it",
         Row,
         Effect.map(statement, (rows) => rows.map(apart))
       ),
