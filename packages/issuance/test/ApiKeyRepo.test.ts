@@ -1,32 +1,17 @@
 import { randomBytes, randomUUID } from "node:crypto"
-import { mkdtemp } from "node:fs/promises"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import { assert, describe, layer } from "@effect/vitest"
 import { ApiKeyId } from "@mosaic-federation/domain/ApiKey"
 import { NewGrant, PeerName } from "@mosaic-federation/domain/Grant"
 import { GrantId } from "@mosaic-federation/domain/GrantId"
 import { UserId } from "@mosaic-federation/domain/UserId"
-import { removeDirectory } from "@mosaic-federation/testing/removeDirectory"
-import { ConfigProvider, DateTime, Effect, Layer, Option } from "effect"
+import { DateTime, Effect, Layer, Option } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
 import { ApiKeyRepo } from "../src/ApiKeyRepo.ts"
-import * as Database from "../src/Database.ts"
 import { GrantRepo } from "../src/GrantRepo.ts"
-
-const home = Layer.unwrap(
-  Effect.map(
-    Effect.acquireRelease(
-      Effect.promise(() => mkdtemp(join(tmpdir(), "mosaic-test-"))),
-      removeDirectory
-    ),
-    (path) => ConfigProvider.layer(ConfigProvider.fromEnv({ env: { MOSAIC_HOME: path } }))
-  )
-)
+import { databaseOfItsOwn } from "./support/databaseOfItsOwn.ts"
 
 const TestLayer = Layer.mergeAll(ApiKeyRepo.layerNoDeps, GrantRepo.layerNoDeps).pipe(
-  Layer.provideMerge(Database.layer),
-  Layer.provide(home)
+  Layer.provideMerge(databaseOfItsOwn)
 )
 
 const newKeyId = () => ApiKeyId.make(randomBytes(8).toString("hex"))

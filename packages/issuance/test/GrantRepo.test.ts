@@ -1,33 +1,18 @@
 import { randomBytes, randomUUID } from "node:crypto"
-import { mkdtemp } from "node:fs/promises"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import { assert, describe, layer } from "@effect/vitest"
 import { type GrantStatus, NewGrant, PeerName } from "@mosaic-federation/domain/Grant"
 import { GrantId } from "@mosaic-federation/domain/GrantId"
 import { IssuedCert } from "@mosaic-federation/domain/IssuedCert"
 import { SerialNumber } from "@mosaic-federation/domain/SerialNumber"
 import { UserId } from "@mosaic-federation/domain/UserId"
-import { removeDirectory } from "@mosaic-federation/testing/removeDirectory"
-import { ConfigProvider, DateTime, Deferred, Effect, Exit, Fiber, Layer } from "effect"
+import { DateTime, Deferred, Effect, Exit, Fiber, Layer } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
-import * as Database from "../src/Database.ts"
 import { GrantChanges } from "../src/GrantChanges.ts"
 import { GrantRepo, type IssuanceOutcome } from "../src/GrantRepo.ts"
-
-const home = Layer.unwrap(
-  Effect.map(
-    Effect.acquireRelease(
-      Effect.promise(() => mkdtemp(join(tmpdir(), "mosaic-test-"))),
-      removeDirectory
-    ),
-    (path) => ConfigProvider.layer(ConfigProvider.fromEnv({ env: { MOSAIC_HOME: path } }))
-  )
-)
+import { databaseOfItsOwn } from "./support/databaseOfItsOwn.ts"
 
 const TestLayer = Layer.mergeAll(GrantRepo.layerNoDeps, GrantChanges.layerNoDeps).pipe(
-  Layer.provideMerge(Database.layer),
-  Layer.provide(home)
+  Layer.provideMerge(databaseOfItsOwn)
 )
 
 const after = (millis: number) => DateTime.makeUnsafe(Date.now() + millis)
