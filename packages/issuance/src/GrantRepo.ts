@@ -181,6 +181,11 @@ export const toCertificateRecord = (row: typeof CertificateRow.Type): Certificat
   revokedAtCa: row.revoked_at_ca
 })
 
+const grantsByIds = `
+  SELECT found.* FROM unnest((SELECT $1::uuid[])) AS asked (id) CROSS JOIN LATERAL (
+    SELECT * FROM federation_grants t WHERE t.id = asked.id OFFSET 0
+  ) found`
+
 const LiveCertificatesRow = Schema.Struct({
   live: Schema.Int,
   last_not_after: NullableDate
@@ -251,17 +256,18 @@ export class GrantRepo extends Context.Service<
       const now = Effect.map(DateTime.now, DateTime.toDateUtc)
       const inTransaction = transactionOn(sql)
 
-      const findRow = foundTogether(sql, {
+      const findTogether = foundTogether(sql, {
         operation: "find a grant",
-        table: "federation_grants",
-        idType: "uuid",
-        row: GrantRow
+        statement: (ids: ReadonlyArray<GrantId>) => sql.unsafe<object>(grantsByIds, [ids]),
+        row: GrantRow,
+        read: toGrant,
+        nameOf: (id) => id,
+        nameOfRow: ({ id }) => id
       })
 
       const find = Effect.fnUntraced(function* (id: GrantId) {
-        const row = yield* findRow(id)
-        if (Option.isNone(row)) return yield* new GrantNotFound({ grantId: id })
-        return toGrant(row.value)
+        const found = yield* findTogether(id)
+        return Option.isSome(found) ? found.value : yield* new GrantNotFound({ grantId: id })
       }, spanned("GrantRepo.find"))
 
       const create = Effect.fn("GrantRepo.create")(function* (grant: NewGrant) {

@@ -5,13 +5,11 @@
 import type { ApiKey, ApiKeyId } from "@mosaic-federation/domain/ApiKey"
 import type { Grant } from "@mosaic-federation/domain/Grant"
 import type { GrantId } from "@mosaic-federation/domain/GrantId"
-import { Effect, Option, Schema } from "effect"
-import type { NonEmptyReadonlyArray } from "effect/Array"
+import { Effect, Schema } from "effect"
 import type { SqlClient } from "effect/sql/SqlClient"
 import { GrantRow, toGrant } from "../GrantRepo.ts"
 import { ApiKeyRow, toApiKey } from "./apiKeyRow.ts"
-import { rowsOf } from "./rowsOf.ts"
-import { statementsTogether } from "./statementsTogether.ts"
+import { foundTogether } from "./foundTogether.ts"
 
 export interface KeyToFind {
   readonly id: ApiKeyId
@@ -62,26 +60,19 @@ const toRecorded = ({ grant, key }: typeof Row.Type): RecordedApiKey => ({
 
 const nameOf = (id: string, grantId: string) => `${id} ${grantId}`
 
-export const keysWithGrantsOn = (sql: SqlClient) => {
-  const run = (asked: NonEmptyReadonlyArray<KeyToFind>) => {
-    const names = asked.map(({ grantId, id }) => nameOf(id, grantId ?? ""))
-    const distinct = [...new Map(asked.map((one, index) => [names[index], one])).values()]
-    const parameters = [distinct.map(({ id }) => id), distinct.map(({ grantId }) => grantId ?? "")]
-    const statement = sql.unsafe<Readonly<Record<string, unknown>>>(text, parameters)
-    return Effect.map(
-      rowsOf(
-        "find an API key and the grant that goes with it",
-        Row,
-        Effect.map(statement, (rows) => rows.map(apart))
+export const keysWithGrantsOn = (sql: SqlClient) =>
+  foundTogether(sql, {
+    operation: "find an API key and the grant that goes with it",
+    statement: (asked: ReadonlyArray<KeyToFind>) =>
+      Effect.map(
+        sql.unsafe<Readonly<Record<string, unknown>>>(text, [
+          asked.map(({ id }) => id),
+          asked.map(({ grantId }) => grantId ?? "")
+        ]),
+        (rows) => rows.map(apart)
       ),
-      (rows) => {
-        const found = new Map(rows.map((row) => [nameOf(row.key.id, row.asked_grant_id), toRecorded(row)]))
-        return names.map((name) => Option.fromUndefinedOr(found.get(name)))
-      }
-    )
-  }
-  return statementsTogether<KeyToFind, Option.Option<RecordedApiKey>>(sql, {
-    run,
-    alone: (one) => Effect.map(run([one]), ([found]) => found ?? Option.none())
+    row: Row,
+    read: toRecorded,
+    nameOf: ({ grantId, id }) => nameOf(id, grantId ?? ""),
+    nameOfRow: ({ asked_grant_id: grantId, key }) => nameOf(key.id, grantId)
   })
-}
