@@ -435,6 +435,19 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("mosaic gateway serv
     })
   )
 
+  it.effect("serves on when nobody reads its log any more", () =>
+    Effect.gen(function* () {
+      const { gateway, operator, rootPath } = yield* gatewayAtCa()
+      gateway.leaveLog()
+      for (let line = 0; line < 3; line += 1) {
+        assert.strictEqual((yield* get(`${gateway.url}/healthz`, rootPath)).status, 200)
+      }
+      const grant = yield* operator.grants.create({ payload: yield* newGrant })
+      assert.strictEqual(grant.status, "active")
+      assert.strictEqual(yield* gateway.end("SIGTERM"), 0)
+    })
+  )
+
   it.effect("renews its own certificate in place, while connections stay", () =>
     Effect.gen(function* () {
       // Renewed after two thirds of it.

@@ -23,6 +23,8 @@ export interface GatewayProcess {
   readonly log: () => ReadonlyArray<LogLine>
   /** Waits for a line of the log, one that is there already included. */
   readonly logged: (isIt: (line: LogLine) => boolean) => Effect.Effect<LogLine>
+  /** Closes the reading end of its log, as a collector of logs that goes away does. */
+  readonly leaveLog: () => void
   /** Its exit code; null where the signal ended it. */
   readonly end: (signal: NodeJS.Signals) => Effect.Effect<number | null>
 }
@@ -88,6 +90,7 @@ export const startGateway = (
                 waiting.add(tell)
               })
           ),
+        leaveLog: () => void child.stderr.destroy(),
         end: (signal) =>
           Effect.promise(() => {
             child.kill(signal)

@@ -26,7 +26,12 @@ export const entryOf = (options: Logger.Options<unknown>): Readonly<Record<strin
   }
 }
 
+/** Stays for as long as the process does: what was written last may fail when the log has been left already. */
+const goesOnUnread = () => undefined
+
 /**
+ * A log that nobody reads any more (EPIPE) is lost, and no reason to stop serving.
+ *
  * The lines of one turn of the event loop go out in one write: under load requests end together, and whoever reads the log
  * is woken once for all of them. What waits when the process ends goes out with it.
  */
@@ -36,7 +41,10 @@ const lines = Effect.gen(function* () {
     if (waiting.length > 0) globalThis.console.error(waiting.splice(0).join("\n"))
   }
   yield* Effect.acquireRelease(
-    Effect.sync(() => process.on("exit", write)),
+    Effect.sync(() => {
+      process.on("exit", write)
+      if (!process.stderr.listeners("error").includes(goesOnUnread)) process.stderr.on("error", goesOnUnread)
+    }),
     () =>
       Effect.sync(() => {
         write()
