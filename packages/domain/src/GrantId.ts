@@ -7,3 +7,5 @@ export const GrantId = Schema.String.check(
 ).pipe(Schema.brand("GrantId"))
 
 export type GrantId = typeof GrantId.Type
+
+export const isGrantId = Schema.is(GrantId)

@@ -15,6 +15,7 @@ import { auditBy } from "./AuditRecord.ts"
 import * as Database from "./Database.ts"
 import { NullableDate } from "./internal/nullableDate.ts"
 import { rowsOf } from "./internal/rowsOf.ts"
+import { useUpToken } from "./internal/useUpToken.ts"
 
 export interface NewEnrollmentToken {
   readonly id: EnrollmentTokenId
@@ -260,32 +261,12 @@ export class EnrollmentTokenRepo extends Context.Service<
       })
 
       const useUp = Effect.fn("EnrollmentTokenRepo.useUp")(function* (
-        id: EnrollmentTokenId,
+        tokenId: EnrollmentTokenId,
         claimId: ClaimId,
         serial: SerialNumber,
         { from, requestId }: Redeemer
       ) {
-        const at = yield* now
-        const audit = yield* auditBy(sql)
-        const event = {
-          action: "token.redeem",
-          outcome: "done",
-          grantId: sql`used.grant_id`,
-          serial,
-          subject: id,
-          detail: `from ${from}`
-        } as const
-        yield* rowsOf(
-          "use up an enrollment token",
-          IdRow,
-          sql`
-            WITH used AS (
-              UPDATE federation_enrollment_tokens SET claim = NULL, claimed_until = NULL, used_serial = ${serial},
-                used_at = ${at}, used_from = ${from}, used_by_request = ${requestId}
-              WHERE id = ${id} AND claim = ${claimId} RETURNING id, grant_id
-            ), audited AS (${audit(at, event, sql`used`)})
-            SELECT id FROM used`
-        )
+        yield* useUpToken(sql, { tokenId, serial, from, requestId }, sql`t.claim = ${claimId}`)
       })
 
       return EnrollmentTokenRepo.of({ create, findByHash, list, revoke, claim, release, useUp })

@@ -3,16 +3,14 @@
  * ask for it has it without a statement of its own.
  */
 import type { Grant } from "@mosaic-federation/domain/Grant"
-import { GrantId } from "@mosaic-federation/domain/GrantId"
-import { Context, Schema } from "effect"
+import { type GrantId, isGrantId } from "@mosaic-federation/domain/GrantId"
+import { Context } from "effect"
 import type { HttpApiEndpoint } from "effect/http-api"
 
 /** Null where nobody has looked, or there is none. */
 export const GrantOfPath = Context.Reference<Grant | null>("@mosaic-federation/gateway/GrantOfPath", {
   defaultValue: () => null
 })
-
-const isGrantId = Schema.is(GrantId)
 
 /** Of the endpoints whose handlers take it from here. */
 const taken: ReadonlySet<string> = new Set(["/v1/grants/:id/certificates"])

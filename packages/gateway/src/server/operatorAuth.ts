@@ -2,7 +2,7 @@
 import { Access, includesScope } from "@mosaic-federation/domain/api/Access"
 import { CurrentOperator, type Operator, OperatorAuth } from "@mosaic-federation/domain/api/OperatorAuth"
 import { CurrentRequest } from "@mosaic-federation/domain/CurrentRequest"
-import { GrantId } from "@mosaic-federation/domain/GrantId"
+import { isGrantId } from "@mosaic-federation/domain/GrantId"
 import type { MosaicError } from "@mosaic-federation/domain/MosaicError"
 import { SerialNumber } from "@mosaic-federation/domain/SerialNumber"
 import { AuthenticationRequired, ScopeInsufficient } from "@mosaic-federation/domain/ServerErrors"
@@ -23,7 +23,6 @@ const neededScope = ({ annotations, method, path }: HttpApiEndpoint.Top) => {
   throw new Error(`${method} ${path} is guarded and does not say by which scope`)
 }
 
-const isGrantId = Schema.is(GrantId)
 const isSerial = Schema.is(SerialNumber)
 
 /** What a request that is refused asked for. */
