@@ -46,6 +46,9 @@ export const phaseOf = ({ done }: RotationState): Phase => done.at(-1)?.phase ??
 
 export const isOver = (state: RotationState): boolean => phaseOf(state) === "settled"
 
+export const hasPassed = (state: RotationState, phase: Phase) =>
+  phases.indexOf(phaseOf(state)) >= phases.indexOf(phase)
+
 const statePath = (directory: string) => join(directory, "state.json")
 
 export const keyPath = (directory: string, which: "old" | "new") => join(directory, `${which}_key.jwe`)

@@ -86,7 +86,7 @@ const documentOf = (plan: Omit<RotationPlan, "state">, state: Option.Option<Rota
 
 const drainOf = Effect.fnUntraced(function* (text: Option.Option<string>) {
   const { standardDrain } = yield* Effect.promise(
-    () => import("@mosaic-federation/gateway/ProvisionerRotation")
+    () => import("@mosaic-federation/gateway/rotation/Rotation")
   )
   if (Option.isNone(text)) return standardDrain
   if (text.value === "now") return Duration.zero
