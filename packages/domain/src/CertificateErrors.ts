@@ -74,6 +74,23 @@ export class IssuanceInProgress extends ErrorClass<IssuanceInProgress>()(
   }
 ) {}
 
+export class IssuanceOvertaken extends ErrorClass<IssuanceOvertaken>()(
+  "IssuanceOvertaken",
+  { grantId: GrantId, serial: Schema.String, problem: Schema.String, revokedAtCa: Schema.Boolean },
+  {
+    code: "ISSUANCE_OVERTAKEN",
+    title: "What the certificate stands on changed while it was being issued",
+    explanation:
+      "The grant's end was moved before the certificate's, or the issuance took so long that it was given up and settled by another program. The certificate is withheld and revoked at the CA; another try starts from what holds now.",
+    httpStatus: 409,
+    exitCode: ExitCode.unavailable,
+    retryable: true,
+    message: ({ grantId, problem, revokedAtCa, serial }) =>
+      `grant ${grantId}: ${problem}; certificate ${serial} is withheld${revokedAtCa ? " and revoked at the CA" : "; its revocation at the CA failed"}`,
+    remediation: () => "ask again: the certificate is issued under the grant as it is now"
+  }
+) {}
+
 export class CertificateUnreadable extends ErrorClass<CertificateUnreadable>()(
   "CertificateUnreadable",
   { source: Schema.String, problem: Schema.String },

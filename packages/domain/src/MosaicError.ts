@@ -63,6 +63,7 @@ export const MosaicError = Schema.Union([
   Certificates.CertificateWithheld,
   Certificates.IssuanceAmbiguous,
   Certificates.IssuanceInProgress,
+  Certificates.IssuanceOvertaken,
   Certificates.CertificateUnreadable,
   Certificates.CertificateNotConformant,
   ...Storage.StorageError.members,

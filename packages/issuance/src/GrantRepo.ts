@@ -63,10 +63,14 @@ export type RecordIntentResult =
   | { readonly _tag: "InProgress"; readonly serial: SerialNumber }
   | { readonly _tag: "NotGranted" }
 
-/** `GrantEnded`: the grant was no longer active when the certificate was to be recorded; it was recorded as withheld. */
+/**
+ * `GrantEnded`: the grant was no longer active when the certificate was to be recorded; it was recorded as withheld.
+ * `Overtaken`: the grant ends before the certificate now, or its intent was settled as abandoned; nothing was recorded.
+ */
 export type RecordIssuedResult =
   | { readonly _tag: "Recorded" }
   | { readonly _tag: "GrantEnded"; readonly status: Exclude<GrantStatus, "active"> }
+  | { readonly _tag: "Overtaken"; readonly problem: string }
 
 /** The end of an intent that brought no certificate to anybody. */
 export interface IssuanceOutcome {
@@ -480,6 +484,33 @@ export class GrantRepo extends Context.Service<
         alone: (certificate) => Effect.map(waitAndRecord([certificate]), ([settled]) => settled ?? null)
       })
 
+      /** Why a certificate could not be recorded, where that is nobody's fault. */
+      const explainUnrecorded = Effect.fnUntraced(function* ({
+        notAfter,
+        serial
+      }: IssuedCert): Effect.fn.Return<RecordIssuedResult, StorageError> {
+        const [record] = yield* certificates({ serial, limit: 1 })
+        if (record?.state === "ambiguous") {
+          return { _tag: "Overtaken", problem: "it took so long that another program gave it up meanwhile" }
+        }
+        if (record?.state === "intent" && DateTime.isLessThanOrEqualTo(notAfter, record.notAfter)) {
+          const end = yield* find(record.grantId).pipe(
+            Effect.map(({ expiresAt }) => expiresAt),
+            Effect.catchTag("GrantNotFound", () => Effect.succeed(notAfter))
+          )
+          if (DateTime.isLessThan(end, notAfter)) {
+            return {
+              _tag: "Overtaken",
+              problem: `the grant's end was moved to ${DateTime.formatIso(end)} meanwhile`
+            }
+          }
+        }
+        return yield* new StorageFailed({
+          operation: "record the certificate",
+          reason: `serial ${serial} has no open intent that allows a certificate until ${DateTime.formatIso(notAfter)}`
+        })
+      })
+
       const recordIssued = Effect.fnUntraced(function* (
         issued: IssuedCert,
         fingerprintSha256: string
@@ -493,12 +524,7 @@ export class GrantRepo extends Context.Service<
           full_chain_pem: issued.fullChainPem,
           ...(yield* currentAuditedRow)
         })
-        if (row === null) {
-          return yield* new StorageFailed({
-            operation: "record the certificate",
-            reason: `serial ${issued.serial} has no open intent that allows a certificate until ${DateTime.formatIso(issued.notAfter)}`
-          })
-        }
+        if (row === null) return yield* explainUnrecorded(issued)
         const { status } = row
         return status === "active" ? { _tag: "Recorded" } : { _tag: "GrantEnded", status }
       }, spanned("GrantRepo.recordIssued"))

@@ -7,7 +7,8 @@ import type { CaError } from "@mosaic-federation/domain/CaErrors"
 import {
   CertificateWithheld,
   IssuanceAmbiguous,
-  IssuanceInProgress
+  IssuanceInProgress,
+  IssuanceOvertaken
 } from "@mosaic-federation/domain/CertificateErrors"
 import type { TokenSigningFailed } from "@mosaic-federation/domain/ConfigurationErrors"
 import { CurrentRequest } from "@mosaic-federation/domain/CurrentRequest"
@@ -61,6 +62,7 @@ export type IssuanceError =
   | CertificateWithheld
   | IssuanceAmbiguous
   | IssuanceInProgress
+  | IssuanceOvertaken
   | StorageError
 
 interface Asked {
@@ -82,13 +84,13 @@ export interface GrantedRequest {
 /** How far the CA's clock may run behind ours before its notBefore is held against it. */
 const skew = Duration.minutes(1)
 
-/** A lost answer is made good by one more certificate with a new serial, after the first one's is revoked. */
+/** A certificate that was lost is made good by one more with a new serial, after the first one's is revoked. */
 const repeat = Schedule.exponential(Duration.millis(200), 2).pipe(Schedule.jittered)
 const repeats = 1
 
 /** The serial of such a try is revoked, so another one with a new serial cannot lead to two live certificates. */
-const isLostAnswer = (error: IssuanceError): boolean =>
-  isSignError(error) && error.retryable && mayHaveSigned(error)
+const isLost = (error: IssuanceError): boolean =>
+  error._tag === "IssuanceOvertaken" || (isSignError(error) && error.retryable && mayHaveSigned(error))
 
 /** How long a request waits for another one with the same CSR: 20 s, which is longer than one try of the CA. */
 const look = Schedule.spaced(Duration.millis(50))
@@ -253,13 +255,13 @@ export class Issuance extends Context.Service<
               )
             )
           if (result._tag === "Recorded") return issued
-          const revokedAtCa = yield* revokeAtCa(serial, `grant ${result.status} in flight`)
-          const error = new GrantEndedInFlight({
-            grantId: grant.id,
-            serial,
-            status: result.status,
-            revokedAtCa
-          })
+          const why = result._tag === "GrantEnded" ? `grant ${result.status} in flight` : result.problem
+          const revokedAtCa = yield* revokeAtCa(serial, why)
+          const told = { grantId: grant.id, serial, revokedAtCa }
+          const error =
+            result._tag === "GrantEnded"
+              ? new GrantEndedInFlight({ ...told, status: result.status })
+              : new IssuanceOvertaken({ ...told, problem: result.problem })
           yield* recordOutcome({ serial, state: "withheld", errorCode: error.code, revokedAtCa })
           return yield* error
         },
@@ -317,7 +319,7 @@ export class Issuance extends Context.Service<
 
       const issueFor = (request: Pick<GrantedRequest, "grant" | "lifetime">, csr: CertificateRequest) =>
         attempt(request, csr).pipe(
-          retryFailed({ schedule: repeat, times: repeats, while: isLostAnswer }),
+          retryFailed({ schedule: repeat, times: repeats, while: isLost }),
           retryFailed({ schedule: look, times: looks, while: ({ _tag }) => _tag === "IssuanceInProgress" })
         )
 

@@ -317,6 +317,32 @@ describe("GrantRepo", () => {
       })
     )
 
+    it.effect("tells of a grant whose end was moved, and of an intent that was given up", () =>
+      Effect.gen(function* () {
+        const sql = yield* SqlClient
+        const { grant, repo, serial } = yield* asked
+        const end = after(hour / 4)
+        yield* sql`UPDATE federation_grants SET expires_at = ${DateTime.toDateUtc(end)} WHERE id = ${grant.id}`
+        assert.deepStrictEqual(yield* repo.recordIssued(certificate(serial), fingerprint()), {
+          _tag: "Overtaken",
+          problem: `the grant's end was moved to ${DateTime.formatIso(end)} meanwhile`
+        })
+        assert.strictEqual((yield* recordOf(serial))?.state, "intent")
+
+        yield* repo.recordOutcome({
+          serial,
+          state: "ambiguous",
+          errorCode: "INTERRUPTED",
+          revokedAtCa: false
+        })
+        assert.deepStrictEqual(yield* repo.recordIssued(certificate(serial, end), fingerprint()), {
+          _tag: "Overtaken",
+          problem: "it took so long that another program gave it up meanwhile"
+        })
+        assert.strictEqual((yield* recordOf(serial))?.state, "ambiguous")
+      })
+    )
+
     it.effect("lets a revocation that is being committed win over an issuance in flight", () =>
       Effect.gen(function* () {
         const { grant, repo, serial } = yield* asked

@@ -13,6 +13,7 @@ import {
 } from "@mosaic-federation/testing/HostileCa"
 import * as x509 from "@peculiar/x509"
 import { Context, DateTime, Duration, Effect, Fiber, Layer } from "effect"
+import { SqlClient } from "effect/sql/SqlClient"
 import { GrantRepo } from "../src/GrantRepo.ts"
 import { Issuance } from "../src/Issuance.ts"
 import { issuanceOver, layerRecords, settingsFor } from "./support/issuanceOver.ts"
@@ -473,6 +474,49 @@ describe("Issuance over a CA that lies", () => {
         assert.deepStrictEqual([record?.state, record?.fullChainPem], ["withheld", null])
         assert.strictEqual(ca.revokedSerials.at(-1), record?.serial)
       })
+    )
+
+    it.effect(
+      "issues anew when the grant's end is moved while the CA signs, and tells of it at the second time",
+      () =>
+        Effect.gen(function* () {
+          const ca = yield* Liar
+          const sql = yield* SqlClient
+          const grant = yield* makeGrant()
+          const now = yield* DateTime.now
+          const endIn = (minutes: number) => DateTime.add(now, { minutes })
+          const move = (minutes: number) =>
+            Effect.asVoid(
+              sql`UPDATE federation_grants SET expires_at = ${DateTime.toDateUtc(endIn(minutes))} WHERE id = ${grant.id}`
+            )
+          const ends = [120]
+          ca.tell({
+            beforeAnswer: () => {
+              const end = ends.shift()
+              return end === undefined ? Promise.resolve() : Effect.runPromise(move(end))
+            }
+          })
+          const issued = yield* issueFor(grant)
+          assert.isTrue(DateTime.isLessThanOrEqualTo(issued.notAfter, endIn(120)))
+          const overtaken = (yield* recordsOf(grant)).filter(({ state }) => state !== "issued")
+          assert.deepStrictEqual(
+            overtaken.map(({ errorCode, state }) => [state, errorCode]),
+            [["withheld", "ISSUANCE_OVERTAKEN"]]
+          )
+          assert.isNotNull(overtaken[0]?.revokedAtCa)
+          assert.strictEqual(ca.revokedSerials.at(-1), overtaken[0]?.serial)
+
+          ends.push(90, 60)
+          const error = yield* Effect.flip(issueFor(grant))
+          assert.strictEqual(error.code, "ISSUANCE_OVERTAKEN")
+          assert.include(
+            error.message,
+            `the grant's end was moved to ${DateTime.formatIso(endIn(60))} meanwhile`
+          )
+          assert.include(error.message, "is withheld and revoked at the CA")
+          assert.include(error.remediation, "ask again")
+          assert.isTrue(error.retryable)
+        })
     )
 
     it.effect("settles the serial when it is interrupted while the CA signs", () =>

@@ -1,6 +1,11 @@
 /** Every way in which an issuance can fail, wherever it is asked for. */
 import { CaError } from "../CaErrors.ts"
-import { CertificateWithheld, IssuanceAmbiguous, IssuanceInProgress } from "../CertificateErrors.ts"
+import {
+  CertificateWithheld,
+  IssuanceAmbiguous,
+  IssuanceInProgress,
+  IssuanceOvertaken
+} from "../CertificateErrors.ts"
 import { TokenSigningFailed } from "../ConfigurationErrors.ts"
 import {
   GrantEndedInFlight,
@@ -50,5 +55,6 @@ export const issuanceErrors = [
   CertificateWithheld,
   IssuanceAmbiguous,
   IssuanceInProgress,
+  IssuanceOvertaken,
   ...StorageError.members
 ] as const

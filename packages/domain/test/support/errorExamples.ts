@@ -285,6 +285,12 @@ export const errorExamples: ReadonlyArray<MosaicError> = [
     deadBy: expiresAt
   }),
   new Certificate.IssuanceInProgress({ grantId, serial }),
+  new Certificate.IssuanceOvertaken({
+    grantId,
+    serial,
+    problem: "the grant's end was moved to 2026-11-24T10:05:00.000Z meanwhile",
+    revokedAtCa: true
+  }),
   new Certificate.CertificateUnreadable({ source: "peer.crt", problem: "there is no PEM block" }),
   new Certificate.CertificateNotConformant({ source: "peer.crt", mismatches }),
   new Storage.StorageUnavailable({ operation: "find a grant", reason: "no answer within 30 seconds" }),

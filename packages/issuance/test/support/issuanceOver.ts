@@ -8,6 +8,7 @@ import { grantOids, mosaicArc } from "@mosaic-federation/x509/Oid"
 import { parseRootBundle } from "@mosaic-federation/x509/RootBundle"
 import { removeDirectory } from "@mosaic-federation/testing/removeDirectory"
 import { ConfigProvider, Duration, Effect, Layer, Option, Redacted, Result } from "effect"
+import * as Database from "../../src/Database.ts"
 import { GrantRepo } from "../../src/GrantRepo.ts"
 import { Issuance } from "../../src/Issuance.ts"
 import { IssuanceConfig, type IssuanceSettings } from "../../src/IssuanceConfig.ts"
@@ -71,4 +72,8 @@ export const layerConfig = (environment: { readonly [variable: string]: string }
 export const issuanceOver = (settings: IssuanceSettings) =>
   Issuance.layerNoDeps.pipe(Layer.provideMerge(layerCa(settings)))
 
-export const layerRecords = GrantRepo.layer.pipe(Layer.provide(layerHome))
+/** Grants, and the database that they are in. */
+export const layerRecords = GrantRepo.layerNoDeps.pipe(
+  Layer.provideMerge(Database.layer),
+  Layer.provide(layerHome)
+)
