@@ -4,9 +4,20 @@ import { timeLeft, utc } from "@mosaic-federation/x509/CertificateReport"
 import { DateTime } from "effect"
 import { table } from "./table.ts"
 
-const notes = ({ errorCode, revokedAtCa }: CertificateDocument): ReadonlyArray<string> => [
-  ...(errorCode === null ? [] : [errorCode]),
-  ...(revokedAtCa === null ? [] : [`revoked at the CA ${utc(DateTime.toDateUtc(revokedAtCa))}`])
+/** Whether it is revoked: at the CA as well, or here alone until the CA follows. */
+export const revocationNotes = ({
+  revocationOpenSince,
+  revokedAtCa
+}: Pick<CertificateDocument, "revocationOpenSince" | "revokedAtCa">): ReadonlyArray<string> => {
+  if (revokedAtCa !== null) return [`revoked at the CA ${utc(DateTime.toDateUtc(revokedAtCa))}`]
+  return revocationOpenSince === null
+    ? []
+    : [`revoked ${utc(DateTime.toDateUtc(revocationOpenSince))}, the CA has yet to follow`]
+}
+
+const notes = (record: CertificateDocument): ReadonlyArray<string> => [
+  ...(record.errorCode === null ? [] : [record.errorCode]),
+  ...revocationNotes(record)
 ]
 
 export const recordLines = (record: CertificateDocument, now: DateTime.Utc): ReadonlyArray<string> => {

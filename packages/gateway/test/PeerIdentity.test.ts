@@ -1,5 +1,6 @@
 /** Certificates of a real step-ca, judged as a relying party that knows ledger and grant: each refusal has its code. */
 import { assert, describe, layer } from "@effect/vitest"
+import { CertificateLedger } from "@mosaic-federation/issuance/CertificateLedger"
 import { GrantRepo } from "@mosaic-federation/issuance/GrantRepo"
 import { IssuanceConfig } from "@mosaic-federation/issuance/IssuanceConfig"
 import { makeRoot, makeServerIdentity } from "@mosaic-federation/testing/TestPki"
@@ -16,7 +17,7 @@ const TestLayer = Layer.mergeAll(
   EnrollmentTokens.layerNoDeps,
   Enrollment.layerNoDeps,
   PeerIdentity.layerNoDeps
-).pipe(Layer.provideMerge(layerGateway()))
+).pipe(Layer.provideMerge(CertificateLedger.layerNoDeps), Layer.provideMerge(layerGateway()))
 
 const identify = (der: Uint8Array) => PeerIdentity.use((identity) => identity.identify(der))
 
@@ -70,6 +71,21 @@ describe("PeerIdentity", () => {
         )
         const error = yield* Effect.flip(identify(peer.certificate.der))
         assert.strictEqual(error.code, "PEER_CERTIFICATE_REVOKED")
+        assert.include(error.remediation, "ask the grantor for an enrollment token and enroll again")
+      })
+    )
+
+    it.effect("refuses a certificate from its revocation on, while the CA has yet to follow", () =>
+      Effect.gen(function* () {
+        const peer = yield* enrolledPeer()
+        const { serial } = peer.issued
+        yield* CertificateLedger.use((ledger) => ledger.revoke(serial, "the key was copied"))
+        const [record] = yield* GrantRepo.use((grants) => grants.certificates({ serial }))
+        assert.isNull(record?.revokedAtCa)
+        const since = record?.revocationOpenSince ?? assert.fail("no revocation is open")
+        const error = yield* Effect.flip(identify(peer.certificate.der))
+        assert.strictEqual(error.code, "PEER_CERTIFICATE_REVOKED")
+        assert.strictEqual(error.message, `certificate ${serial} was revoked at ${DateTime.formatIso(since)}`)
         assert.include(error.remediation, "ask the grantor for an enrollment token and enroll again")
       })
     )

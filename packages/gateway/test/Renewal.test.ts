@@ -1,6 +1,7 @@
 /** The next certificate for the one that a peer has: over a real step-ca, with loops and proofs that must not work. */
 import { createHash, generateKeyPairSync, randomUUID } from "node:crypto"
 import { assert, describe, layer } from "@effect/vitest"
+import { CertificateLedger } from "@mosaic-federation/issuance/CertificateLedger"
 import { GrantRepo } from "@mosaic-federation/issuance/GrantRepo"
 import { RenewalRepo } from "@mosaic-federation/issuance/RenewalRepo"
 import { makeCsr } from "@mosaic-federation/testing/Csr"
@@ -22,7 +23,10 @@ const TestLayer = Layer.mergeAll(
   PeerIdentity.layerNoDeps,
   Renewal.layerNoDeps,
   RenewalProof.layerNoDeps
-).pipe(Layer.provideMerge(RenewalRepo.layerNoDeps), Layer.provideMerge(layerGateway()))
+).pipe(
+  Layer.provideMerge(Layer.mergeAll(CertificateLedger.layerNoDeps, RenewalRepo.layerNoDeps)),
+  Layer.provideMerge(layerGateway())
+)
 
 const renew = Effect.fnUntraced(function* (der: Uint8Array, csrPem: string) {
   const identity = yield* PeerIdentity.use((peers) => peers.identify(der))
@@ -76,6 +80,41 @@ describe("Renewal", () => {
             WHERE serial = ${first.serial}`
         )
         yield* renew(peer.certificate.der, (yield* makeCsr("P-256")).pem)
+      })
+    )
+
+    it.effect("renews once when many ask at once", () =>
+      Effect.gen(function* () {
+        const peer = yield* enrolledPeer()
+        const csrs = yield* Effect.all(Array.from({ length: 8 }, () => makeCsr("P-256")))
+        const answers = yield* Effect.forEach(
+          csrs,
+          ({ pem }) => Effect.result(renew(peer.certificate.der, pem)),
+          { concurrency: "unbounded" }
+        )
+        const issued = answers.filter(Result.isSuccess).map(({ success }) => success.serial)
+        const refused = answers.filter(Result.isFailure).map(({ failure }) => failure)
+        assert.strictEqual(issued.length, 1)
+        assert.deepStrictEqual(new Set(refused.map(({ code }) => code)), new Set(["RENEWAL_TOO_SOON"]))
+        for (const { message } of refused) assert.include(message, `was renewed by ${issued[0]} at`)
+      })
+    )
+
+    it.effect("gives nothing for a certificate that is revoked after it was shown", () =>
+      Effect.gen(function* () {
+        const peer = yield* enrolledPeer()
+        const { serial } = peer.issued
+        const identity = yield* PeerIdentity.use((peers) => peers.identify(peer.certificate.der))
+        yield* CertificateLedger.use((ledger) => ledger.revoke(serial, "the key was copied"))
+        const renewal = yield* Renewal
+        const error = yield* Effect.flip(renewal.renew(identity, (yield* makeCsr("P-256")).pem))
+        assert.strictEqual(error.code, "PEER_CERTIFICATE_REVOKED")
+        assert.include(error.message, `certificate ${serial} was revoked at`)
+        const certificates = yield* GrantRepo.use((grants) => grants.certificates({ grantId: peer.grant.id }))
+        assert.deepStrictEqual(
+          certificates.map((one) => one.serial),
+          [serial]
+        )
       })
     )
 

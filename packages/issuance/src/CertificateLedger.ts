@@ -1,13 +1,18 @@
 /** The ledger of certificates as operators look through it, and the revocation of a single one. */
 import { CertificateNotFound } from "@mosaic-federation/domain/CommandErrors"
-import type { GrantId } from "@mosaic-federation/domain/GrantId"
+import { GrantId } from "@mosaic-federation/domain/GrantId"
 import type { SerialNumber } from "@mosaic-federation/domain/SerialNumber"
 import type { StorageError } from "@mosaic-federation/domain/StorageErrors"
 import type { UserId } from "@mosaic-federation/domain/UserId"
 import { Context, DateTime, type Duration, Effect, Layer, Schema } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
 import { auditBy } from "./AuditRecord.ts"
-import { type CertificateRecord, CertificateRow, toCertificateRecord } from "./GrantRepo.ts"
+import {
+  certificateColumns,
+  type CertificateRecord,
+  CertificateRow,
+  toCertificateRecord
+} from "./GrantRepo.ts"
 import { rowsOf } from "./internal/rowsOf.ts"
 import { transactionOn } from "./internal/transactionOn.ts"
 import { TaskId } from "./TaskRepo.ts"
@@ -34,6 +39,8 @@ export interface Census {
 const CensusRow = Schema.Struct({ live: Schema.Int, expiring: Schema.Int })
 
 const TaskRow = Schema.Struct({ id: TaskId })
+
+const GrantOfRow = Schema.Struct({ grant_id: GrantId })
 
 export class CertificateLedger extends Context.Service<
   CertificateLedger,
@@ -62,7 +69,8 @@ export class CertificateLedger extends Context.Service<
           "list certificates",
           CertificateRow,
           sql`
-            SELECT c.* FROM federation_certificates c JOIN federation_grants g ON g.id = c.grant_id
+            SELECT ${sql.literal(certificateColumns)}
+            FROM federation_certificates c JOIN federation_grants g ON g.id = c.grant_id
             WHERE ${sql.and([
               ...(grantId === undefined ? [] : [sql`c.grant_id = ${grantId}`]),
               ...(peer === undefined ? [] : [sql`g.peer = ${peer}`]),
@@ -103,8 +111,8 @@ export class CertificateLedger extends Context.Service<
         const write = Effect.gen(function* () {
           const [found] = yield* rowsOf(
             operation,
-            CertificateRow,
-            sql`SELECT * FROM federation_certificates WHERE serial = ${serial} FOR UPDATE`
+            GrantOfRow,
+            sql`SELECT grant_id FROM federation_certificates WHERE serial = ${serial} FOR UPDATE`
           )
           if (found === undefined) return yield* new CertificateNotFound({ serial })
           const written = yield* rowsOf(

@@ -15,7 +15,12 @@ export type CertificateOrigin =
       readonly from: string
       readonly requestId: string
     }
-  | { readonly _tag: "Renewal"; readonly renewedSerial: SerialNumber }
+  | {
+      readonly _tag: "Renewal"
+      readonly renewedSerial: SerialNumber
+      /** The newest certificate in its place, for another CSR, when the renewal was allowed. */
+      readonly newest: SerialNumber | null
+    }
 
 export const CurrentOrigin = Context.Reference<CertificateOrigin>(
   "@mosaic-federation/issuance/CertificateOrigin",

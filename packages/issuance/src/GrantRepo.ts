@@ -100,6 +100,8 @@ export interface CertificateRecord {
   readonly fullChainPem: string | null
   readonly errorCode: string | null
   readonly revokedAtCa: DateTime.Utc | null
+  /** Since when its revocation is committed and the CA has yet to follow; null where none is open. */
+  readonly revocationOpenSince: DateTime.Utc | null
 }
 
 export interface GrantFilter {
@@ -164,8 +166,15 @@ export const CertificateRow = Schema.Struct({
   fingerprint_sha256: Schema.NullOr(Schema.String),
   full_chain_pem: Schema.NullOr(Schema.String),
   error_code: Schema.NullOr(Schema.String),
-  revoked_at_ca: NullableDate
+  revoked_at_ca: NullableDate,
+  revocation_open_since: NullableDate
 })
+
+/** The columns of `CertificateRow`, of the certificates `c`. */
+export const certificateColumns = `c.*, (
+  SELECT t.created_at FROM federation_tasks t
+  WHERE t.kind = 'revoke-at-ca' AND t.subject = c.serial AND t.state = 'open'
+) AS revocation_open_since`
 
 export const toCertificateRecord = (row: typeof CertificateRow.Type): CertificateRecord => ({
   serial: row.serial,
@@ -182,8 +191,16 @@ export const toCertificateRecord = (row: typeof CertificateRow.Type): Certificat
   fingerprintSha256: row.fingerprint_sha256,
   fullChainPem: row.full_chain_pem,
   errorCode: row.error_code,
-  revokedAtCa: row.revoked_at_ca
+  revokedAtCa: row.revoked_at_ca,
+  revocationOpenSince: row.revocation_open_since
 })
+
+/** Null unless it is revoked: from the commit that says so on, however long the CA takes to follow. */
+export const revokedSince = ({
+  revocationOpenSince,
+  revokedAtCa
+}: Pick<CertificateRecord, "revocationOpenSince" | "revokedAtCa">): DateTime.Utc | null =>
+  revocationOpenSince ?? revokedAtCa
 
 const grantsByIds = `
   SELECT found.* FROM unnest((SELECT $1::uuid[])) AS asked (id) CROSS JOIN LATERAL (
@@ -404,12 +421,12 @@ export class GrantRepo extends Context.Service<
           "list certificates",
           CertificateRow,
           sql`
-            SELECT * FROM federation_certificates
+            SELECT ${sql.literal(certificateColumns)} FROM federation_certificates c
             WHERE ${sql.and([
-              ...(filter.grantId === undefined ? [] : [sql`grant_id = ${filter.grantId}`]),
-              ...(filter.serial === undefined ? [] : [sql`serial = ${filter.serial}`])
+              ...(filter.grantId === undefined ? [] : [sql`c.grant_id = ${filter.grantId}`]),
+              ...(filter.serial === undefined ? [] : [sql`c.serial = ${filter.serial}`])
             ])}
-            ORDER BY requested_at DESC, serial DESC
+            ORDER BY c.requested_at DESC, c.serial DESC
             LIMIT ${filter.limit ?? standardLimit}`
         )
         return rows.map(toCertificateRecord)

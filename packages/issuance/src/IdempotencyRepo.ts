@@ -8,7 +8,7 @@ import { IdempotencyKeyReused } from "@mosaic-federation/domain/ServerErrors"
 import type { StorageError } from "@mosaic-federation/domain/StorageErrors"
 import { Context, DateTime, Effect, Layer, Option, Schema } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
-import { certificateOf, CertificateRow, toCertificateRecord } from "./GrantRepo.ts"
+import { certificateColumns, certificateOf, CertificateRow, toCertificateRecord } from "./GrantRepo.ts"
 import { rowsOf } from "./internal/rowsOf.ts"
 
 export interface IdempotentRequest {
@@ -45,7 +45,7 @@ export class IdempotencyRepo extends Context.Service<
           "find the certificate of an idempotency key",
           CertificateRow,
           sql`
-            SELECT * FROM federation_certificates c
+            SELECT ${sql.literal(certificateColumns)} FROM federation_certificates c
             WHERE serial = ${serial} AND state = 'issued' AND revoked_at_ca IS NULL AND not_after > ${at}
               AND NOT EXISTS (
                 SELECT FROM federation_tasks t

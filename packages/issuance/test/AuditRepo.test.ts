@@ -175,7 +175,8 @@ layer(TestLayer, { timeout: "60 seconds", excludeTestServices: true })("AuditRep
       const first = yield* issue(grant)
       const serial = yield* Effect.provideService(intend(grant), CurrentOrigin, {
         _tag: "Renewal",
-        renewedSerial: first
+        renewedSerial: first,
+        newest: null
       })
       const holder = { _tag: "Peer", peer: grant.peer } as const
       yield* changes.revokeHolder(holder, "only to look", true)

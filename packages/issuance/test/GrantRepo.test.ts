@@ -224,7 +224,8 @@ describe("GrantRepo", () => {
           fingerprintSha256: null,
           fullChainPem: null,
           errorCode: null,
-          revokedAtCa: null
+          revokedAtCa: null,
+          revocationOpenSince: null
         })
         const issued = certificate(serial)
         const fingerprintSha256 = fingerprint()
@@ -237,7 +238,8 @@ describe("GrantRepo", () => {
           fingerprintSha256,
           fullChainPem: issued.fullChainPem,
           errorCode: null,
-          revokedAtCa: null
+          revokedAtCa: null,
+          revocationOpenSince: null
         })
         assert.deepStrictEqual(
           (yield* repo.certificates({ grantId: intent.grantId })).map((one) => one.serial),

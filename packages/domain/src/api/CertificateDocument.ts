@@ -27,7 +27,9 @@ export const CertificateDocument = Schema.Struct({
   /** Of the one-time token that the CA was asked with, as in the CA's log; null too while the CA may yet take it. */
   jti: Schema.NullOr(Schema.String),
   errorCode: Schema.NullOr(Schema.String),
-  revokedAtCa: Schema.NullOr(Instant)
+  revokedAtCa: Schema.NullOr(Instant),
+  /** Since when it is revoked here while the CA has yet to follow; null where it has, or where nobody revoked it. */
+  revocationOpenSince: Schema.NullOr(Instant)
 }).annotate({ identifier: "CertificateRecord" })
 
 export type CertificateDocument = typeof CertificateDocument.Type

@@ -24,7 +24,8 @@ export const recordDocument = (record: CertificateRecord): CertificateDocument =
   // step-ca burns a token by its jti alone: whoever may read could spoil one that is still to come.
   jti: record.state === "intent" ? null : record.jti,
   errorCode: record.errorCode,
-  revokedAtCa: record.revokedAtCa
+  revokedAtCa: record.revokedAtCa,
+  revocationOpenSince: record.revocationOpenSince
 })
 
 export const issuedDocument = (issued: IssuedCert, grant: Grant): IssuedDocument => ({

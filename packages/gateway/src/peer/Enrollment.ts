@@ -32,7 +32,12 @@ import {
   type Redeemer
 } from "@mosaic-federation/issuance/EnrollmentTokenRepo"
 import { checkStatus } from "@mosaic-federation/issuance/GrantPolicy"
-import { certificateOf, type CertificateRecord, GrantRepo } from "@mosaic-federation/issuance/GrantRepo"
+import {
+  certificateOf,
+  type CertificateRecord,
+  GrantRepo,
+  revokedSince
+} from "@mosaic-federation/issuance/GrantRepo"
 import { Issuance, type IssuanceError } from "@mosaic-federation/issuance/Issuance"
 import type { CertificateRequest } from "@mosaic-federation/x509/CertificateRequest"
 import { Context, DateTime, Duration, Effect, Layer, Option, type Redacted, Result, Schedule } from "effect"
@@ -110,7 +115,7 @@ export const decideRedemption = (
 }
 
 const stillGood = (record: CertificateRecord, now: DateTime.Utc): Option.Option<IssuedCert> =>
-  record.revokedAtCa !== null || DateTime.isGreaterThanOrEqualTo(now, record.notAfter)
+  revokedSince(record) !== null || DateTime.isGreaterThanOrEqualTo(now, record.notAfter)
     ? Option.none()
     : Option.fromUndefinedOr(certificateOf(record))
 

@@ -21,7 +21,7 @@ import {
 import { SerialNumber } from "@mosaic-federation/domain/SerialNumber"
 import type { StorageError } from "@mosaic-federation/domain/StorageErrors"
 import { checkStatus } from "@mosaic-federation/issuance/GrantPolicy"
-import { type CertificateRecord, GrantRepo } from "@mosaic-federation/issuance/GrantRepo"
+import { type CertificateRecord, GrantRepo, revokedSince } from "@mosaic-federation/issuance/GrantRepo"
 import { IssuanceConfig } from "@mosaic-federation/issuance/IssuanceConfig"
 import { type Certificate, parseCertificate, parseCertificates } from "@mosaic-federation/x509/Certificate"
 import { checkPath } from "@mosaic-federation/x509/CertificationPath"
@@ -88,9 +88,8 @@ export const judge = (
   // RFC 5280 §4.1.2.5: valid through notAfter, inclusive.
   if (DateTime.isGreaterThan(now, notAfter))
     return Result.fail(new PeerCertificateExpired({ serial, notAfter }))
-  if (record.revokedAtCa !== null) {
-    return Result.fail(new PeerCertificateRevoked({ serial, revokedAt: record.revokedAtCa }))
-  }
+  const revokedAt = revokedSince(record)
+  if (revokedAt !== null) return Result.fail(new PeerCertificateRevoked({ serial, revokedAt }))
   const path = Result.flatMap(
     Result.mapError(parseCertificates(record.fullChainPem ?? ""), ({ message }) => ({
       expected: "the chain on record",

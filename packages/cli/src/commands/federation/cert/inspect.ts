@@ -7,6 +7,7 @@ import { checkPath } from "@mosaic-federation/x509/CertificationPath"
 import { DateTime, Effect, Option, Result, Schema } from "effect"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
+import { revocationNotes } from "../../../CertificateRecordView.ts"
 import { readCertificateFile } from "../../../CertificateFile.ts"
 import { certificateDocument, checksDocument } from "../../../CertificateView.ts"
 import { rootFlag } from "../../../flags.ts"
@@ -34,7 +35,7 @@ const knownLines = (looked: Looked): ReadonlyArray<string> => {
     onSome: ({ grant, record }) => [
       `  peer           ${grant.peer}, whose grant is ${grant.status} now`,
       `  scopes         ${grant.scopes.length === 0 ? "none" : grant.scopes.join(" ")}`,
-      `  on record      ${record.state}${record.revokedAtCa === null ? "" : `, revoked at the CA ${DateTime.formatIso(record.revokedAtCa)}`}`
+      `  on record      ${[record.state, ...revocationNotes(record)].join(", ")}`
     ]
   })
 }

@@ -21,7 +21,7 @@ const lines = (
   if (revokedAtCa === null) {
     const { because } = caRevocations
     return [
-      `${name} is to be revoked, and the CA has yet to follow${because === null ? "" : ` (${because})`}: run this again to try now, or leave it to a running gateway.`,
+      `${name} is revoked here: it renews nowhere. The CA has yet to follow${because === null ? "" : ` (${because})`}: run this again to try now, or leave it to a running gateway.`,
       `It stays valid until ${instant(notAfter)} for whoever asks nobody.`
     ]
   }
