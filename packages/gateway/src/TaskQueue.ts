@@ -14,7 +14,7 @@ import { lease, TaskRunner } from "./TaskRunner.ts"
 export interface TriedTasks {
   readonly done: number
   readonly open: number
-  /** The code of the error by which the first of those that are open failed; null where none did. */
+  /** The code of the error by which the first of those that are open failed; null where none did, or a worker is at it. */
   readonly because: string | null
 }
 

@@ -80,9 +80,7 @@ layer(TestLayer, { timeout: "60 seconds", excludeTestServices: true })("Certific
           new Set((yield* grants.certificates({ grantId: id })).map(({ serial }) => serial as string)),
           new Set([first, ...recorded])
         )
-        const [second] = (yield* grants.certificates({ grantId: id })).filter(
-          ({ serial }) => serial !== first
-        )
+        const second = (yield* grants.certificates({ grantId: id })).find(({ serial }) => serial !== first)
         yield* renewing(second?.serial ?? null)(intend())
       })
   )

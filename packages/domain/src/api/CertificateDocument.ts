@@ -38,7 +38,7 @@ export type CertificateDocument = typeof CertificateDocument.Type
 export const CaRevocations = Schema.Struct({
   done: Schema.Int,
   open: Schema.Int,
-  /** The code of what stands in the way; null where nothing does. */
+  /** The code of what stands in the way; null where nothing does, or a worker is at it this very moment. */
   because: Schema.NullOr(Schema.String)
 })
 
