@@ -170,8 +170,10 @@ export class AuditUnprotected extends ErrorClass<AuditUnprotected>()(
     exitCode: ExitCode.configuration,
     retryable: false,
     message: ({ login, problem }) => `the login ${login} ${problem}`,
-    remediation: () =>
-      "set MOSAIC_DATABASE_OWNER_URL to this login, run mosaic db migrate --app-password-file FILE, and put mosaic_app with that password in DATABASE_URL: docs/federation/audit.md"
+    remediation: ({ login }) =>
+      login === "mosaic_app"
+        ? "take that from it as the owner of the tables (REVOKE ... FROM mosaic_app, or ALTER ... OWNER TO the owner), then run mosaic db migrate: docs/federation/audit.md"
+        : "set MOSAIC_DATABASE_OWNER_URL to this login, run mosaic db migrate --app-password-file FILE, and put mosaic_app with that password in DATABASE_URL: docs/federation/audit.md"
   }
 ) {}
 

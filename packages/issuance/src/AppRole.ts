@@ -104,11 +104,16 @@ export const setAppPassword = Effect.fn("AppRole.setAppPassword")(function* (pas
 const LoginRow = Schema.Struct({
   login: Schema.String,
   superuser: Schema.Boolean,
-  owner: Schema.NullOr(Schema.String),
-  right: Schema.NullOr(Schema.String)
+  /** The first role that it is or may become, by which the record could be changed, and what that role can do. */
+  role: Schema.NullOr(Schema.String),
+  problem: Schema.NullOr(Schema.String)
 })
 
-/** Fails where the login of this connection could change what is on the audit record. */
+/**
+ * Fails where the login of this connection could change what is on the audit record, by its own rights or as any role
+ * that it is a member of: SET ROLE gives those rights to one who does not inherit them, and whoever owns the schema or
+ * the database can drop the tables in it.
+ */
 export const requireProtectedAudit = Effect.fn("AppRole.requireProtectedAudit")(function* () {
   const sql = yield* SqlClient
   const [row] = yield* rowsOf(
@@ -121,26 +126,45 @@ export const requireProtectedAudit = Effect.fn("AppRole.requireProtectedAudit")(
           AND c.relname IN (
             'federation_audit', 'federation_audit_chain', 'federation_audit_heads', 'federation_audit_checkpoints'
           )
+      ), reached AS (
+        SELECT r.oid, r.rolname, r.rolname = current_user AS itself FROM pg_roles r
+        WHERE pg_has_role(current_user, r.oid, 'MEMBER')
+      ), found AS (
+        SELECT itself, rolname, 1 AS n, 'owns ' || relname AS problem
+        FROM reached JOIN audit ON relowner = reached.oid
+        UNION ALL
+        SELECT itself, rolname, 2, 'owns the schema ' || nspname
+        FROM reached JOIN pg_namespace n ON nspowner = reached.oid
+        WHERE n.oid = current_schema()::regnamespace
+        UNION ALL
+        SELECT itself, rolname, 3, 'owns the database ' || datname
+        FROM reached JOIN pg_database ON datdba = reached.oid
+        WHERE datname = current_database()
+        UNION ALL
+        SELECT itself, rolname, 3 + p.n, 'has the right to ' || p.name || ' on ' || relname
+        FROM reached, audit,
+          unnest(ARRAY['UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER', 'INSERT']) WITH ORDINALITY AS p (name, n)
+        WHERE (p.name <> 'INSERT' OR relname = 'federation_audit_checkpoints')
+          AND (
+            has_table_privilege(reached.oid, audit.oid, p.name)
+            OR (p.name IN ('UPDATE', 'INSERT') AND has_any_column_privilege(reached.oid, audit.oid, p.name))
+          )
       )
-      SELECT current_user::text AS login,
-        (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS superuser,
-        (SELECT relname::text FROM audit WHERE pg_has_role(current_user, relowner, 'MEMBER')
-          ORDER BY relname LIMIT 1) AS owner,
-        (SELECT p || ' on ' || relname FROM audit,
-          unnest(ARRAY['UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER', 'INSERT']) WITH ORDINALITY AS rights (p, n)
-          WHERE (p <> 'INSERT' OR relname = 'federation_audit_checkpoints')
-            AND (has_table_privilege(oid, p) OR (p = 'UPDATE' AND has_any_column_privilege(oid, p)))
-          ORDER BY relname, n LIMIT 1) AS right`
+      SELECT current_user::text AS login, rolsuper AS superuser, rolname::text AS role, problem
+      FROM (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) login
+        LEFT JOIN (
+          SELECT rolname, problem FROM found ORDER BY itself DESC, rolname, n, problem LIMIT 1
+        ) first ON TRUE`
   )
   const problem =
     row === undefined
       ? "is unknown"
       : row.superuser
         ? "is a superuser"
-        : row.owner !== null
-          ? `owns ${row.owner}`
-          : row.right !== null
-            ? `has the right to ${row.right}`
-            : undefined
+        : row.problem === null
+          ? undefined
+          : row.role === row.login
+            ? row.problem
+            : `may become ${row.role}, who ${row.problem}`
   if (problem !== undefined) return yield* new AuditUnprotected({ login: row?.login ?? "", problem })
 })

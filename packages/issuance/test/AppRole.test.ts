@@ -43,7 +43,7 @@ const database = Effect.gen(function* () {
   )
   const owner = PgClient.layer({ ...connection, database: name })
   yield* Effect.provide(Effect.andThen(migrate(), setAppPassword(password)), owner)
-  return { owner, app: PgClient.layer({ ...connection, database: name, username: appRole, password }) }
+  return { name, owner, app: PgClient.layer({ ...connection, database: name, username: appRole, password }) }
 })
 
 const auditTables = [
@@ -148,7 +148,7 @@ layer(ServerLayer, { timeout: "60 seconds", excludeTestServices: true })("mosaic
 
   it.effect("is what the server wants: no owner, no superuser, nobody with more rights", () =>
     Effect.gen(function* () {
-      const { app, owner } = yield* database
+      const { app, name, owner } = yield* database
       const refusal = Effect.flip(requireProtectedAudit())
       const superuser = yield* Effect.provide(refusal, owner)
       assert.deepInclude(
@@ -160,15 +160,18 @@ layer(ServerLayer, { timeout: "60 seconds", excludeTestServices: true })("mosaic
             "set MOSAIC_DATABASE_OWNER_URL to this login, run mosaic db migrate --app-password-file FILE, and put mosaic_app with that password in DATABASE_URL: docs/federation/audit.md"
         }
       )
-      const because = Effect.fnUntraced(function* (statement: string, undo: string) {
-        const run = (text: string) =>
+      /** Statements with semicolons between them. */
+      const because = Effect.fnUntraced(function* (statements: string, undo: string) {
+        const run = (texts: string) =>
           Effect.provide(
-            SqlClient.use((sql) => sql`${sql.literal(text)}`),
+            SqlClient.use((sql) => Effect.forEach(texts.split(";"), (text) => sql`${sql.literal(text)}`)),
             owner
           )
-        yield* run(statement)
-        const { message } = yield* Effect.provide(refusal, app)
+        yield* run(statements)
+        const { code, message, remediation } = yield* Effect.provide(refusal, app)
         yield* run(undo)
+        assert.strictEqual(code, "AUDIT_UNPROTECTED")
+        assert.match(remediation, /^take that from it as the owner of the tables \(REVOKE /)
         return message
       })
       assert.strictEqual(
@@ -191,6 +194,67 @@ layer(ServerLayer, { timeout: "60 seconds", excludeTestServices: true })("mosaic
           "ALTER TABLE federation_audit_heads OWNER TO mosaic"
         ),
         "the login mosaic_app owns federation_audit_heads"
+      )
+      assert.strictEqual(
+        yield* because(
+          "GRANT INSERT (height) ON federation_audit_checkpoints TO mosaic_app",
+          "REVOKE INSERT (height) ON federation_audit_checkpoints FROM mosaic_app"
+        ),
+        "the login mosaic_app has the right to INSERT on federation_audit_checkpoints"
+      )
+      // Roles are of the whole cluster, which the tests of this file share.
+      const helper = `helper_${name}`
+      const helped = `helped_${name}`
+      const drop = `DROP OWNED BY ${helper}; DROP ROLE ${helper}`
+      for (const [right, problem] of [
+        ["UPDATE ON federation_audit", "has the right to UPDATE on federation_audit"],
+        ["UPDATE (detail) ON federation_audit", "has the right to UPDATE on federation_audit"],
+        ["TRIGGER ON federation_audit_chain", "has the right to TRIGGER on federation_audit_chain"]
+      ] as const) {
+        assert.strictEqual(
+          yield* because(
+            `CREATE ROLE ${helper}; GRANT ${right} TO ${helper}; GRANT ${helper} TO mosaic_app`,
+            drop
+          ),
+          `the login mosaic_app may become ${helper}, who ${problem}`
+        )
+      }
+      assert.strictEqual(
+        yield* because(
+          `CREATE ROLE ${helper}; CREATE ROLE ${helped}; GRANT DELETE ON federation_audit_heads TO ${helper};
+            GRANT ${helper} TO ${helped}; GRANT ${helped} TO mosaic_app`,
+          `${drop}; DROP ROLE ${helped}`
+        ),
+        `the login mosaic_app may become ${helped}, who has the right to DELETE on federation_audit_heads`
+      )
+      assert.strictEqual(
+        yield* because(
+          `CREATE ROLE ${helper}; ALTER TABLE federation_audit OWNER TO ${helper}; GRANT ${helper} TO mosaic_app`,
+          `ALTER TABLE federation_audit OWNER TO mosaic; ${drop}`
+        ),
+        `the login mosaic_app may become ${helper}, who owns federation_audit`
+      )
+      assert.strictEqual(
+        yield* because("GRANT pg_write_all_data TO mosaic_app", "REVOKE pg_write_all_data FROM mosaic_app"),
+        "the login mosaic_app may become pg_write_all_data, who has the right to UPDATE on federation_audit"
+      )
+      assert.strictEqual(
+        yield* because(`CREATE ROLE ${helper} SUPERUSER; GRANT ${helper} TO mosaic_app`, drop),
+        `the login mosaic_app may become ${helper}, who has the right to UPDATE on federation_audit`
+      )
+      assert.strictEqual(
+        yield* because(
+          "ALTER SCHEMA public OWNER TO mosaic_app",
+          "ALTER SCHEMA public OWNER TO pg_database_owner; GRANT USAGE ON SCHEMA public TO mosaic_app"
+        ),
+        "the login mosaic_app owns the schema public"
+      )
+      assert.strictEqual(
+        yield* because(
+          `ALTER DATABASE ${name} OWNER TO mosaic_app`,
+          `ALTER DATABASE ${name} OWNER TO mosaic; GRANT USAGE ON SCHEMA public TO mosaic_app`
+        ),
+        `the login mosaic_app owns the database ${name}`
       )
       // What was granted by hand is taken back by the next migration, and that by any number at once.
       yield* Effect.provide(
