@@ -1,12 +1,10 @@
 /** When a grant ends, as commands are told it: after a period, or at an instant. */
 import { UsageInvalid } from "@mosaic-federation/domain/CommandErrors"
+import { GivenInstant } from "@mosaic-federation/domain/GivenInstant"
 import { DateTime, type Duration, Effect, Option } from "effect"
 import * as Flag from "effect/cli/Flag"
 import { optional } from "./flags.ts"
 import { Period } from "./Period.ts"
-
-/** RFC 3339 §5.6; without a zone it would mean another instant on every machine. */
-const zoned = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/
 
 export const expiresInFlag = Flag.String("expires-in").pipe(
   Flag.withSchema(Period),
@@ -14,11 +12,7 @@ export const expiresInFlag = Flag.String("expires-in").pipe(
 )
 
 export const expiresAtFlag = Flag.String("expires-at").pipe(
-  Flag.filter(
-    (text) => zoned.test(text) && !Number.isNaN(Date.parse(text)),
-    () => "Expected a time with its zone (RFC 3339), such as 2027-01-31T12:00:00Z"
-  ),
-  Flag.map((text) => DateTime.makeUnsafe(text)),
+  Flag.withSchema(GivenInstant),
   Flag.withMetavar("<time>"),
   Flag.withDescription("Or the instant of its end, as in 2027-01-31T12:00:00Z"),
   optional

@@ -227,6 +227,43 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("mosaic gateway serv
     })
   )
 
+  it.effect("takes no time for an end that the calendar has not, or that has no zone", () =>
+    Effect.gen(function* () {
+      const { admin, gateway, operator, rootPath } = yield* gatewayAtCa()
+      const { id } = yield* operator.grants.create({ payload: yield* newGrant })
+      const headers = { authorization: `Bearer ${admin.key}` }
+      const asks = Effect.fnUntraced(
+        function* (expiresAt: string) {
+          const grant = { subjectUserId: userId, peer: "gateway.example", scopes: [], expiresAt }
+          const create = HttpClientRequest.post(`${gateway.url}/v1/grants`, { headers })
+          const change = HttpClientRequest.patch(`${gateway.url}/v1/grants/${id}`, { headers })
+          return [
+            yield* send(HttpClientRequest.bodyJsonUnsafe(create, grant)),
+            yield* send(HttpClientRequest.bodyJsonUnsafe(change, { expiresAt }))
+          ]
+        },
+        Effect.provide(layerTransport({ rootPath })),
+        Effect.scoped
+      )
+      const year = DateTime.getPartUtc(yield* inDays(366), "year")
+      for (const expiresAt of [
+        `${year}-02-31T00:00:00Z`,
+        `12/20/${year}`,
+        `${year}`,
+        `${year}-12-20T00:00:00`,
+        "+275000-01-01T00:00:00Z"
+      ]) {
+        for (const { status, text } of yield* asks(expiresAt)) {
+          assert.deepStrictEqual([status, problemOf(text).code], [400, "REQUEST_INVALID"], expiresAt)
+          assert.match(problemOf(text).detail, /^body: Expected a time with its zone.*"expiresAt"/)
+        }
+      }
+      for (const { text } of yield* asks(`${year}-03-01T00:30:00+01:00`)) {
+        assert.match((JSON.parse(text) as { expiresAt: string }).expiresAt, /-02-2[89]T23:30:00\.000Z$/)
+      }
+    })
+  )
+
   it.effect("suspends and resumes a grant, and gives it another end", () =>
     Effect.gen(function* () {
       const { gateway, operator, rootPath, where } = yield* gatewayAtCa()

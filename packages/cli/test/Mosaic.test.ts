@@ -169,6 +169,11 @@ describe("mosaic", () => {
     "--expires-at",
     "2090-01-01T00:00:00"
   ])
+  usage(
+    /Expected a time with its zone \(RFC 3339\) that the calendar has/,
+    "mosaic federation grant change --help",
+    ["federation", "grant", "change", grantId, "--expires-at", "2090-02-31T00:00:00Z"]
+  )
   usage(/Expected a period of at most ten years/, "mosaic federation grant create --help", [
     ...create,
     "--expires-in",

@@ -1,5 +1,6 @@
 /** A grant: the right of one peer to act for one local user until an instant, within scopes. */
 import { DateTime, Schema } from "effect"
+import { GivenInstant } from "./GivenInstant.ts"
 import { GrantId } from "./GrantId.ts"
 import { UserId } from "./UserId.ts"
 
@@ -53,5 +54,5 @@ export class NewGrant extends Schema.Class<NewGrant>("NewGrant")({
   subjectUserId: UserId,
   peer: PeerName,
   scopes: Scopes,
-  expiresAt: Schema.DateTimeUtcFromString
+  expiresAt: GivenInstant
 }) {}

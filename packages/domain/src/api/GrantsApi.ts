@@ -1,6 +1,7 @@
 /** Grants: the rights that operators give, look at, change and end. */
 import { Schema } from "effect"
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
+import { GivenInstant } from "../GivenInstant.ts"
 import { GrantStatus, NewGrant, PeerName } from "../Grant.ts"
 import { GrantAlreadyExists, GrantExpired, GrantNotFound, GrantRevoked } from "../GrantErrors.ts"
 import { GrantId } from "../GrantId.ts"
@@ -10,7 +11,7 @@ import { ScopeInsufficient } from "../ServerErrors.ts"
 import { StorageError } from "../StorageErrors.ts"
 import { UserId } from "../UserId.ts"
 import { Access, operator } from "./Access.ts"
-import { GrantDocument, Instant } from "./GrantDocument.ts"
+import { GrantDocument } from "./GrantDocument.ts"
 import {
   ExplanationDocument,
   GrantPage,
@@ -62,7 +63,7 @@ export class GrantsApi extends HttpApiGroup.make("grants")
     }).annotate(Access, operator("read")),
     HttpApiEndpoint.patch("changeExpiry", "/grants/:id", {
       params: byId,
-      payload: Schema.Struct({ expiresAt: Instant }),
+      payload: Schema.Struct({ expiresAt: GivenInstant }),
       success: GrantDocument,
       error: problems([
         RequestInvalid,

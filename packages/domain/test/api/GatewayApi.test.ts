@@ -157,4 +157,14 @@ describe("the contract", () => {
         assert.include(Object.keys(content), problemMediaType, `${operation} ${status}`)
     }
   })
+
+  it("describes the times that it takes as RFC 3339", () => {
+    const { paths } = OpenApi.fromApi(GatewayApi)
+    const bodies = [paths["/v1/grants"]?.post, paths["/v1/grants/{id}"]?.patch].map(
+      (operation) => operation?.requestBody?.content["application/json"]?.schema as object
+    )
+    for (const body of bodies) {
+      assert.deepNestedInclude(body, { "properties.expiresAt": { type: "string", format: "date-time" } })
+    }
+  })
 })
