@@ -69,6 +69,44 @@ describe("mosaic gateway key", () => {
     })
   )
 
+  it.live("gives a key one successor, and none to a key that is over", () =>
+    Effect.gen(function* () {
+      const where = yield* station()
+      const old = yield* makeKey(where, "issue")
+      const rotate = (id: string) => mosaic(where, key("rotate", id, "--overlap", "1s"))
+      const rotated = documentOf<KeyDocument>((yield* rotate(old.id)).stdout)
+      const again = yield* rotate(old.id)
+      assert.deepStrictEqual(
+        [again.code, documentOf<ErrorDocument>(again.stdout).error.code],
+        [3, "API_KEY_ROTATED"]
+      )
+      const { error } = documentOf<ErrorDocument>(again.stdout)
+      assert.strictEqual(error.message, `API key ${old.id} was rotated to ${rotated.id}`)
+      assert.include(error.remediation, `rotate the newer one: mosaic gateway key rotate ${rotated.id};`)
+      const onwards = documentOf<KeyDocument & { readonly replaces: KeyDocument }>(
+        (yield* rotate(rotated.id)).stdout
+      )
+      assert.deepStrictEqual([onwards.status, onwards.expiresAt], ["active", null])
+      assert.strictEqual(onwards.replaces.id, rotated.id)
+
+      const short = yield* makeKey(where, "read", "--expires-in", "1s")
+      const list = Effect.map(
+        mosaic(where, key("list")),
+        ({ stdout }) => documentOf<{ readonly keys: ReadonlyArray<KeyDocument> }>(stdout).keys
+      )
+      const end = (yield* list).find(({ id }) => id === short.id)?.expiresAt ?? ""
+      while (Date.now() <= Date.parse(end)) yield* Effect.sleep("50 millis")
+      const over = yield* rotate(short.id)
+      const expired = documentOf<ErrorDocument>(over.stdout).error
+      assert.deepStrictEqual(
+        [over.code, expired.code, expired.message],
+        [3, "API_KEY_EXPIRED", `API key ${short.id} expired at ${end}`]
+      )
+      assert.include(expired.remediation, "mosaic gateway key create")
+      assert.lengthOf(yield* list, 4)
+    })
+  )
+
   it.live("says which key there is not, and what a key's id and name look like", () =>
     Effect.gen(function* () {
       const where = yield* station()

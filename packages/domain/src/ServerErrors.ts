@@ -67,6 +67,22 @@ export class ApiKeyExpired extends ErrorClass<ApiKeyExpired>()(
   }
 ) {}
 
+export class ApiKeyRotated extends ErrorClass<ApiKeyRotated>()(
+  "ApiKeyRotated",
+  { keyId: Schema.String, rotatedTo: Schema.String },
+  {
+    ...refused,
+    code: "API_KEY_ROTATED",
+    title: "The API key was rotated before",
+    explanation:
+      "Another key has taken its place already, and a key has one successor: who rotates it once more would not know of the one before.",
+    httpStatus: 409,
+    message: ({ keyId, rotatedTo }) => `API key ${keyId} was rotated to ${rotatedTo}`,
+    remediation: ({ keyId, rotatedTo }) =>
+      `rotate the newer one: mosaic gateway key rotate ${rotatedTo}; where that one is lost, revoke both (mosaic gateway key revoke ${rotatedTo}, then ${keyId}) and ${newKey}`
+  }
+) {}
+
 export class ApiKeyNotFound extends ErrorClass<ApiKeyNotFound>()(
   "ApiKeyNotFound",
   { keyId: Schema.String },
@@ -311,6 +327,7 @@ export const ServerError = Schema.Union([
   ApiKeyUnknown,
   ApiKeyRevoked,
   ApiKeyExpired,
+  ApiKeyRotated,
   ApiKeyNotFound,
   OperatorTokenRefused,
   OperatorIssuerUnavailable,

@@ -2,7 +2,12 @@
 import type { OperatorScope } from "@mosaic-federation/domain/api/Access"
 import type { ApiKey, ApiKeyId } from "@mosaic-federation/domain/ApiKey"
 import type { GrantId } from "@mosaic-federation/domain/GrantId"
-import { ApiKeyNotFound, ApiKeyRevoked } from "@mosaic-federation/domain/ServerErrors"
+import {
+  ApiKeyExpired,
+  ApiKeyNotFound,
+  ApiKeyRevoked,
+  ApiKeyRotated
+} from "@mosaic-federation/domain/ServerErrors"
 import type { StorageError } from "@mosaic-federation/domain/StorageErrors"
 import { Context, DateTime, Effect, Layer, type Option } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
@@ -37,14 +42,17 @@ export class ApiKeyRepo extends Context.Service<
     readonly list: Effect.Effect<ReadonlyArray<ApiKey>, StorageError>
     /** A key that is revoked already stays revoked since then. */
     readonly revoke: (id: ApiKeyId) => Effect.Effect<ApiKey, ApiKeyNotFound | StorageError>
-    /** Puts a new key in the place of an old one, which ends at `until` or at its own end before. */
+    /**
+     * Puts a new key, with the end of the old one, in its place; the old one ends at `until` or at its own end before.
+     * A key that is over, or that has a successor already, gets none.
+     */
     readonly rotate: (
       id: ApiKeyId,
       successor: Pick<NewApiKey, "id" | "keySha256" | "createdAt">,
       until: DateTime.Utc
     ) => Effect.Effect<
       { readonly old: ApiKey; readonly successor: ApiKey },
-      ApiKeyNotFound | ApiKeyRevoked | StorageError
+      ApiKeyNotFound | ApiKeyRevoked | ApiKeyRotated | ApiKeyExpired | StorageError
     >
     readonly noteUse: (id: ApiKeyId, at: DateTime.Utc, from: string) => Effect.Effect<void, StorageError>
   }
@@ -123,7 +131,13 @@ export class ApiKeyRepo extends Context.Service<
           if (found.revoked_at !== null) {
             return yield* new ApiKeyRevoked({ keyId: id, revokedAt: found.revoked_at })
           }
+          if (found.rotated_to !== null) {
+            return yield* new ApiKeyRotated({ keyId: id, rotatedTo: found.rotated_to })
+          }
           const { expires_at: expiresAt, name, scope } = found
+          if (expiresAt !== null && toApiKey(found).statusAt(successor.createdAt) === "expired") {
+            return yield* new ApiKeyExpired({ keyId: id, expiredAt: expiresAt })
+          }
           const made = yield* insert(
             { ...successor, name, scope, expiresAt },
             "api-key.rotate",

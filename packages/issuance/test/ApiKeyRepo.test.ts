@@ -4,7 +4,8 @@ import { ApiKeyId } from "@mosaic-federation/domain/ApiKey"
 import { NewGrant, PeerName } from "@mosaic-federation/domain/Grant"
 import { GrantId } from "@mosaic-federation/domain/GrantId"
 import { UserId } from "@mosaic-federation/domain/UserId"
-import { DateTime, Effect, Layer, Option } from "effect"
+import { ApiKeyRotated } from "@mosaic-federation/domain/ServerErrors"
+import { DateTime, Effect, Layer, Option, Result } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
 import { ApiKeyRepo } from "../src/ApiKeyRepo.ts"
 import { GrantRepo } from "../src/GrantRepo.ts"
@@ -108,4 +109,35 @@ layer(TestLayer, { excludeTestServices: true })("API keys", (it) => {
       })
     )
   })
+
+  it.effect("of two that rotate a key at once, one learns of the other's", () =>
+    Effect.gen(function* () {
+      const keys = yield* ApiKeyRepo
+      const { id } = yield* aKey("dave")
+      const rotate = (newId: ApiKeyId) =>
+        Effect.result(
+          Effect.flatMap(DateTime.now, (createdAt) =>
+            keys.rotate(
+              id,
+              { id: newId, keySha256: randomBytes(32).toString("hex"), createdAt },
+              DateTime.add(createdAt, { hours: 1 })
+            )
+          )
+        )
+      const ids = [newKeyId(), newKeyId(), newKeyId(), newKeyId()]
+      const ended = yield* Effect.forEach(ids, rotate, { concurrency: "unbounded" })
+      const successors = ended.flatMap((one) => (Result.isSuccess(one) ? [one.success.successor.id] : []))
+      assert.lengthOf(successors, 1)
+      const [rotatedTo = ""] = successors
+      for (const one of ended) {
+        if (Result.isFailure(one))
+          assert.deepStrictEqual(one.failure, new ApiKeyRotated({ keyId: id, rotatedTo }))
+      }
+      const made = (yield* keys.list).filter(({ name }) => name === "dave")
+      assert.sameMembers(
+        made.map((key) => key.id),
+        [id, rotatedTo]
+      )
+    })
+  )
 })

@@ -181,6 +181,7 @@ export const errorExamples: ReadonlyArray<MosaicError> = [
   new Server.ApiKeyUnknown(),
   new Server.ApiKeyRevoked({ keyId, revokedAt: passed }),
   new Server.ApiKeyExpired({ keyId, expiredAt: passed }),
+  new Server.ApiKeyRotated({ keyId, rotatedTo: "b64d0f1c93a7e528" }),
   new Server.ApiKeyNotFound({ keyId }),
   new Server.OperatorTokenRefused({ problem: `aud: expected mosaic, found another-service` }),
   new Server.OperatorIssuerUnavailable({ issuer: "https://id.example", problem: "no answer within 5 s" }),

@@ -11,6 +11,7 @@ import {
   ApiKeyExpired,
   type ApiKeyNotFound,
   ApiKeyRevoked,
+  type ApiKeyRotated,
   ApiKeyUnknown
 } from "@mosaic-federation/domain/ServerErrors"
 import type { StorageError } from "@mosaic-federation/domain/StorageErrors"
@@ -59,11 +60,14 @@ export class ApiKeys extends Context.Service<
     }) => Effect.Effect<MadeKey, StorageError>
     readonly list: Effect.Effect<ReadonlyArray<ApiKey>, StorageError>
     readonly revoke: (id: ApiKeyId) => Effect.Effect<ApiKey, ApiKeyNotFound | StorageError>
-    /** A new key of the same name and scope; the old one works for `overlap` on. */
+    /** A new key of the same name, scope and end; the old one works for `overlap` on. */
     readonly rotate: (
       id: ApiKeyId,
       overlap: Duration.Duration
-    ) => Effect.Effect<MadeKey & { readonly old: ApiKey }, ApiKeyNotFound | ApiKeyRevoked | StorageError>
+    ) => Effect.Effect<
+      MadeKey & { readonly old: ApiKey },
+      ApiKeyNotFound | ApiKeyRevoked | ApiKeyRotated | ApiKeyExpired | StorageError
+    >
     /** `from` is the address that the key came from; `grantId` names a grant that is wanted with a good key. */
     readonly authenticate: (
       shown: Redacted.Redacted,
