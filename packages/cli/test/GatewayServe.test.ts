@@ -355,6 +355,8 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("mosaic gateway serv
       const params = { serial: short.serial }
       const revoked = yield* operator.certificates.revoke({ params, payload: { reason: "key lost" } })
       assert.isNotNull(revoked.revokedAtCa)
+      assert.deepStrictEqual(yield* found({ expiring: Duration.hours(1) }), [])
+      assert.deepStrictEqual(yield* found({ expiring: Duration.hours(21) }), [long.serial])
       const refused = yield* Effect.flip(short.peer.identity.whoami())
       assert.strictEqual(refused._tag, "PeerCertificateRevoked")
       assert.strictEqual((yield* long.peer.identity.whoami()).grantId, id)

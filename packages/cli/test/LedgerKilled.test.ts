@@ -108,9 +108,9 @@ const newGrant = Effect.map(DateTime.now, (now) => ({
   expiresAt: DateTime.add(now, { days: 30 })
 }))
 
-const listed = (where: Station) =>
+const listed = (where: Station, ...options: ReadonlyArray<string>) =>
   Effect.map(
-    mosaic(where, ["federation", "cert", "list", "--json"]),
+    mosaic(where, ["federation", "cert", "list", ...options, "--json"]),
     ({ stdout }) => documentOf<Listed>(stdout).certificates
   )
 
@@ -294,6 +294,10 @@ layer(StepCaProcess.layer(), { timeout: "60 seconds", excludeTestServices: true 
         assert.deepStrictEqual([left?.errorCode, left?.revokedAtCa], ["INTERRUPTED", null])
         assert.match(left?.requester ?? "", /^cli:./)
         assert.match(left?.jti ?? "", /^[\w-]{43}$/)
+        const expiring = Effect.map(listed(where, "--expiring", "48h"), (records) =>
+          records.map(({ serial, state }) => [serial, state])
+        )
+        assert.deepStrictEqual(yield* expiring, [[left?.serial, "ambiguous"]])
         // The next command that is at the CA has it revoked there.
         const issued = yield* mosaic(where, [...args, "--json"])
         assert.strictEqual(issued.code, 0, issued.stderr)
@@ -303,6 +307,7 @@ layer(StepCaProcess.layer(), { timeout: "60 seconds", excludeTestServices: true 
           ["issued", "ambiguous", left?.serial]
         )
         assert.isNotNull(lost?.revokedAtCa)
+        assert.deepStrictEqual(yield* expiring, [[mine?.serial, "issued"]])
         const dead = yield* revoked
         assert.deepStrictEqual([dead.has(left?.serial ?? ""), dead.has(mine?.serial ?? "")], [true, false])
       }),

@@ -22,7 +22,7 @@ export interface LedgerFilter {
   readonly peer?: string
   readonly subjectUserId?: UserId
   readonly state?: CertificateRecord["state"]
-  /** Only those that were handed out, are not over, and end within this time. */
+  /** Only those that may be alive and end within this time: issued or ambiguous, not revoked at the CA, not over. */
   readonly expiring?: Duration.Duration
   /** At most this many, newest first; 100 by default. */
   readonly limit?: number
@@ -79,7 +79,8 @@ export class CertificateLedger extends Context.Service<
               ...(until === undefined
                 ? []
                 : [
-                    sql`c.state = 'issued' AND c.not_after > ${DateTime.toDateUtc(now)}
+                    sql`c.state IN ('issued', 'ambiguous') AND c.revoked_at_ca IS NULL
+                      AND c.not_after > ${DateTime.toDateUtc(now)}
                       AND c.not_after <= ${DateTime.toDateUtc(until)}`
                   ])
             ])}

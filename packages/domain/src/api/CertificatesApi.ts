@@ -52,7 +52,7 @@ export class CertificatesApi extends HttpApiGroup.make("certificates")
         peer: Schema.optionalKey(PeerName),
         user: Schema.optionalKey(UserId),
         state: Schema.optionalKey(CertificateState),
-        /** Only live ones that end within this time, such as `1h`. */
+        /** Only those that may be alive, ambiguous ones too, and end within this time, such as `1h`. */
         expiring: Schema.optionalKey(Lifetime),
         limit: Schema.optionalKey(PageSize)
       },

@@ -20,7 +20,7 @@ export interface CertificateQuery {
   readonly peer?: PeerName
   readonly user?: UserId
   readonly state?: typeof CertificateState.Type
-  /** Only live ones that end within this time. */
+  /** Only those that may be alive, ambiguous ones too, and end within this time. */
   readonly expiring?: Duration.Duration
   /** 100 by default. */
   readonly limit?: number

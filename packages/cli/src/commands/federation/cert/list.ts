@@ -15,7 +15,11 @@ const flags = {
     Flag.withDescription("Only those of which this is on record"),
     optional
   ),
-  expiring: expiringFlag,
+  expiring: expiringFlag.pipe(
+    Flag.withDescription(
+      "Only what ends within this time and may be alive: issued or ambiguous, not revoked at the CA, not over"
+    )
+  ),
   limit: limitFlag
 }
 
@@ -51,7 +55,7 @@ export const list = Command.make(
     },
     {
       command: "mosaic federation cert list --peer gateway.example --expiring 1h",
-      description: "Live ones of one peer that end within the hour"
+      description: "Those of one peer that may be alive and end within the hour"
     },
     {
       command: "mosaic federation cert list --state ambiguous",
