@@ -9,7 +9,7 @@ import { makeCsr } from "@mosaic-federation/testing/Csr"
 import { freePort } from "@mosaic-federation/testing/freePort"
 import { makeTlsServer, silence } from "@mosaic-federation/testing/HostileServer"
 import { StepCaProcess } from "@mosaic-federation/testing/StepCaProcess"
-import { makeRoot, makeServerIdentity } from "@mosaic-federation/testing/TestPki"
+import { expired, makeRoot, makeServerIdentity } from "@mosaic-federation/testing/TestPki"
 import { Effect } from "effect"
 import { makeKey, startGateway } from "./support/gatewayProcess.ts"
 import {
@@ -298,9 +298,9 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("the operator's comm
         refusal(yield* mosaic(operator, all), "SCOPE_INSUFFICIENT", 3)
 
         const short = yield* makeKey(server, "read", "--expires-in", "1s")
-        const expired = mosaic(withKey(short.key), list)
-        let ran = yield* expired
-        for (const until = Date.now() + 30_000; ran.code === 0 && Date.now() < until;) ran = yield* expired
+        const asked = mosaic(withKey(short.key), list)
+        let ran = yield* asked
+        for (const until = Date.now() + 30_000; ran.code === 0 && Date.now() < until;) ran = yield* asked
         refusal(ran, "API_KEY_EXPIRED", 3)
         assert.strictEqual((yield* mosaic(server, ["gateway", "key", "revoke", keyId])).code, 0)
         refusal(yield* mosaic(operator, list), "API_KEY_REVOKED", 3)
@@ -334,6 +334,9 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("the operator's comm
           0
         )
 
+        const leaf = yield* makeServerIdentity(other, { names: ["localhost"] })
+        writeFileSync(join(operator.directory, "leaf.crt"), leaf.cert)
+        writeFileSync(join(operator.directory, "old.crt"), (yield* makeRoot("old", expired())).pem)
         const settings: ReadonlyArray<readonly [Extra, ReadonlyArray<string>, string, RegExp]> = [
           [
             { MOSAIC_API_KEY_FILE: undefined },
@@ -354,6 +357,30 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("the operator's comm
             /^MOSAIC_API_KEY: it holds a space, a line break/
           ],
           [{ MOSAIC_GATEWAY_ROOT: undefined }, [], "CONFIG_MISSING", /^neither MOSAIC_GATEWAY_ROOT nor /],
+          [
+            { MOSAIC_GATEWAY_ROOT: "leaf.crt" },
+            [],
+            "ROOT_CERTIFICATE_REFUSED",
+            /^MOSAIC_GATEWAY_ROOT: leaf\.crt: CN=server is not self-signed: it is no root/
+          ],
+          [
+            { MOSAIC_GATEWAY_ROOT: undefined, STEP_CA_ROOT_CERT_PATH: "leaf.crt" },
+            [],
+            "ROOT_CERTIFICATE_REFUSED",
+            /^STEP_CA_ROOT_CERT_PATH: leaf\.crt: CN=server is not self-signed: it is no root/
+          ],
+          [
+            { MOSAIC_GATEWAY_ROOT: "old.crt" },
+            [],
+            "ROOT_CERTIFICATE_EXPIRED",
+            /^MOSAIC_GATEWAY_ROOT: old\.crt: CN=old expired at /
+          ],
+          [
+            {},
+            ["--gateway-root", "leaf.crt"],
+            "ROOT_CERTIFICATE_REFUSED",
+            /^--gateway-root: leaf\.crt: CN=server is not self-signed: it is no root/
+          ],
           [
             {},
             ["--gateway", gateway.url.replace("https", "http")],

@@ -239,16 +239,19 @@ export class ProvisionerKeySymmetricRefused extends ErrorClass<ProvisionerKeySym
   }
 ) {}
 
+/** The setting or option that names the file, and the file. */
+const rootFile = { variable: Schema.String, path: Schema.String } as const
+
 export class RootCertificateRefused extends ErrorClass<RootCertificateRefused>()(
   "RootCertificateRefused",
-  { path: Schema.String, problem: Schema.String },
+  { ...rootFile, problem: Schema.String },
   {
     ...configuration,
     code: "ROOT_CERTIFICATE_REFUSED",
     title: "The root file holds something else than self-signed CA certificates",
     explanation:
-      "STEP_CA_ROOT_CERT_PATH must name a PEM file of one or more self-signed CA certificates and nothing else: these alone are trusted.",
-    message: ({ path, problem }) => `STEP_CA_ROOT_CERT_PATH: ${path}: ${problem}`,
+      "STEP_CA_ROOT_CERT_PATH, MOSAIC_GATEWAY_ROOT, --root and --gateway-root name a PEM file of one or more self-signed CA certificates and nothing else: these alone are trusted.",
+    message: ({ path, problem, variable }) => `${variable}: ${path}: ${problem}`,
     remediation: () =>
       `fetch the CA's root and compare its fingerprint: step ca root root_ca.crt --ca-url URL --fingerprint SHA256`
   }
@@ -256,15 +259,15 @@ export class RootCertificateRefused extends ErrorClass<RootCertificateRefused>()
 
 export class RootCertificateExpired extends ErrorClass<RootCertificateExpired>()(
   "RootCertificateExpired",
-  { path: Schema.String, subject: Schema.String, notAfter: Schema.DateTimeUtcFromString },
+  { ...rootFile, subject: Schema.String, notAfter: Schema.DateTimeUtcFromString },
   {
     ...configuration,
     code: "ROOT_CERTIFICATE_EXPIRED",
     title: "A pinned root has expired",
     explanation:
-      "A certificate in STEP_CA_ROOT_CERT_PATH is past its notAfter. Remove it, or rotate the CA's root.",
-    message: ({ notAfter, path, subject }) =>
-      `STEP_CA_ROOT_CERT_PATH: ${path}: ${subject} expired at ${DateTime.formatIso(notAfter)} (notAfter)`,
+      "A certificate in the file of pinned roots is past its notAfter. Remove it, or rotate the CA's root.",
+    message: ({ notAfter, path, subject, variable }) =>
+      `${variable}: ${path}: ${subject} expired at ${DateTime.formatIso(notAfter)} (notAfter)`,
     remediation: ({ path }) =>
       `put the CA's present root into ${path}, or check this machine's clock: date -u`
   }

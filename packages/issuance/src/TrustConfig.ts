@@ -29,11 +29,12 @@ export const readRootFile = Effect.fnUntraced(function* (source: string, path: s
       Effect.fail(
         fault._tag === "Expired"
           ? new RootCertificateExpired({
+              variable: source,
               path,
               subject: fault.subject,
               notAfter: DateTime.fromDateUnsafe(fault.notAfter)
             })
-          : new RootCertificateRefused({ path, problem: fault.message })
+          : new RootCertificateRefused({ variable: source, path, problem: fault.message })
       )
   })
 })

@@ -101,10 +101,16 @@ export const errorExamples: ReadonlyArray<MosaicError> = [
   }),
   new Configuration.ProvisionerKeySymmetricRefused({}),
   new Configuration.RootCertificateRefused({
+    variable: "MOSAIC_GATEWAY_ROOT",
     path: root,
     problem: "CN=Example Intermediate CA is not self-signed: it is no root"
   }),
-  new Configuration.RootCertificateExpired({ path: root, subject: "CN=Example Root CA", notAfter: passed }),
+  new Configuration.RootCertificateExpired({
+    variable: "STEP_CA_ROOT_CERT_PATH",
+    path: root,
+    subject: "CN=Example Root CA",
+    notAfter: passed
+  }),
   new Configuration.TokenSigningFailed({ algorithm: "ES256" }),
   new Request.RequestInvalid({ problem: 'Expected a canonical lower-case UUID at ["grantId"]' }),
   new Request.CsrMalformed({ problem: "there is no PEM block" }),
