@@ -264,6 +264,42 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("mosaic gateway serv
     })
   )
 
+  it.effect("refuses fields and parameters that it does not have, and does nothing", () =>
+    Effect.gen(function* () {
+      const { admin, gateway, operator, rootPath } = yield* gatewayAtCa()
+      const { id, peer } = yield* operator.grants.create({ payload: yield* newGrant })
+      const bearer = { authorization: `Bearer ${admin.key}` }
+      const post = (path: string, body: Readonly<Record<string, unknown>>) =>
+        send(
+          HttpClientRequest.bodyJsonUnsafe(
+            HttpClientRequest.post(`${gateway.url}${path}`, { headers: bearer }),
+            body
+          )
+        ).pipe(Effect.provide(layerTransport({ rootPath })), Effect.scoped)
+      const left = { peer, reason: "left" }
+      const { pem: csr } = yield* makeCsr("P-256")
+      const asked = [
+        ["dryrun", post("/v1/revocations", { ...left, dryrun: true })],
+        ["dryRun", post("/v1/revocations?dryRun=true", left)],
+        ["lifeTime", post(`/v1/grants/${id}/certificates`, { csr, lifeTime: "1h" })],
+        ["dryRun", post(`/v1/grants/${id}/suspend?dryRun=true`, {})],
+        ["grantId", get(`${gateway.url}/v1/certificates?grantId=${id}`, rootPath, bearer)],
+        ["Peer", get(`${gateway.url}/v1/grants?Peer=x`, rootPath, bearer)]
+      ] as const
+      for (const [name, request] of asked) {
+        const { status, text } = yield* request
+        const { code, detail, remediation } = problemOf(text)
+        assert.deepStrictEqual([status, code], [400, "REQUEST_INVALID"])
+        assert.match(detail, new RegExp(`^(body|query): .*"${name}"`))
+        assert.include(remediation, "correct the field that is named")
+      }
+      const stranger = yield* get(`${gateway.url}/v1/grants?Peer=x`, rootPath)
+      assert.strictEqual(problemOf(stranger.text).code, "AUTHENTICATION_REQUIRED")
+      const { certificates, status } = yield* operator.grants.get({ params: { id } })
+      assert.deepStrictEqual([status, certificates], ["active", []])
+    })
+  )
+
   it.effect("suspends and resumes a grant, and gives it another end", () =>
     Effect.gen(function* () {
       const { gateway, operator, rootPath, where } = yield* gatewayAtCa()

@@ -10,6 +10,9 @@ import { IdentityApi } from "./IdentityApi.ts"
 import { RenewalApi } from "./RenewalApi.ts"
 import { RootsApi } from "./RootsApi.ts"
 
+/** A misspelt `dryRun` or filter changes what a request does: it is refused. Answers may have fields that a client does not know. */
+const nothingElse = { onExcessProperty: "error" } as const
+
 export class GatewayApi extends HttpApi.make("mosaic")
   .add(GrantsApi)
   .add(EnrollmentTokensApi)
@@ -21,6 +24,8 @@ export class GatewayApi extends HttpApi.make("mosaic")
   .add(RootsApi)
   .add(HealthApi)
   .middleware(AnyRequest)
+  .annotate(HttpApi.PayloadParseOptions, nothingElse)
+  .annotate(HttpApi.QueryParseOptions, nothingElse)
   .annotateMerge(
     OpenApi.annotations({
       title: "Mosaic Federation gateway",

@@ -1,7 +1,7 @@
 /** How operators say who they are: an API key or a JWT of the configured OIDC issuer, as a bearer token (RFC 6750). */
 import { Context } from "effect"
 import { HttpApiMiddleware, HttpApiSecurity } from "effect/http-api"
-import { RateLimited } from "../RequestErrors.ts"
+import { RateLimited, RequestInvalid } from "../RequestErrors.ts"
 import {
   ApiKeyExpired,
   ApiKeyRevoked,
@@ -40,6 +40,7 @@ export class OperatorAuth extends HttpApiMiddleware.Service<OperatorAuth, { prov
       OperatorIssuerUnavailable,
       ScopeInsufficient,
       RateLimited,
+      RequestInvalid,
       ...StorageError.members
     ])
   }

@@ -4,10 +4,11 @@ import { CurrentOperator, type Operator, OperatorAuth } from "@mosaic-federation
 import { CurrentRequest } from "@mosaic-federation/domain/CurrentRequest"
 import { isGrantId } from "@mosaic-federation/domain/GrantId"
 import type { MosaicError } from "@mosaic-federation/domain/MosaicError"
+import { RequestInvalid } from "@mosaic-federation/domain/RequestErrors"
 import { SerialNumber } from "@mosaic-federation/domain/SerialNumber"
 import { AuthenticationRequired, ScopeInsufficient } from "@mosaic-federation/domain/ServerErrors"
 import { Context, Effect, Layer, Redacted, Schema } from "effect"
-import { HttpRouter } from "effect/http"
+import { HttpRouter, HttpServerRequest } from "effect/http"
 import type { HttpApiEndpoint } from "effect/http-api"
 import { RateLimits } from "../RateLimits.ts"
 import { ApiKeys } from "./ApiKeys.ts"
@@ -22,6 +23,12 @@ const neededScope = ({ annotations, method, path }: HttpApiEndpoint.Top) => {
   if (rule?._tag === "Operator") return rule.scope
   throw new Error(`${method} ${path} is guarded and does not say by which scope`)
 }
+
+/** Undefined where the contract has a query, which is decoded there. */
+const unknownParameter = (endpoint: HttpApiEndpoint.Top) =>
+  endpoint.query === undefined
+    ? Effect.map(HttpServerRequest.ParsedSearchParams, (query) => Object.keys(query)[0])
+    : Effect.succeed(undefined)
 
 const isSerial = Schema.is(SerialNumber)
 
@@ -85,6 +92,12 @@ export const layer = Layer.effect(
             const error = new ScopeInsufficient({ needed, held: scope ?? "none", action })
             yield* noteRefusal(error, requester, endpoint)
             return yield* error
+          }
+          const unknown = yield* unknownParameter(endpoint)
+          if (unknown !== undefined) {
+            return yield* new RequestInvalid({
+              problem: `query: ${JSON.stringify(unknown)} is no parameter of this endpoint, which has none`
+            })
           }
           const operator: Operator = { scope, requester }
           const { requestId } = record
