@@ -201,6 +201,26 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("limits of the gatew
     })
   )
 
+  it.effect("a body that does not arrive in time is answered, and its connection ends", () =>
+    Effect.gen(function* () {
+      const { gateway, operator, stall } = yield* gatewayWith({ MOSAIC_REQUEST_TIMEOUT: "2s" })
+      const stalled = yield* stall(yield* grantBody)
+      const { headers, status, text } = yield* stalled.answer
+      const { code, details, remediation } = told(status, headers, text)
+      assert.deepStrictEqual([status, code, details], [504, "REQUEST_TIMED_OUT", { afterSeconds: 2 }])
+      assert.include(remediation, "try again with the same CSR")
+      assert.deepStrictEqual(
+        [headers["content-type"], headers["connection"]],
+        ["application/problem+json", "close"]
+      )
+      yield* stalled.closed
+      const requestId = headers["x-request-id"]
+      const line = yield* gateway.logged((one) => one["requestId"] === requestId)
+      assert.deepInclude(line, { route: "/v1/grants", status: 504, code: "REQUEST_TIMED_OUT" })
+      assert.lengthOf((yield* operator.grants.list({ query: {} })).grants, 0)
+    })
+  )
+
   it.effect("metrics are open on a loopback port of their own", () =>
     Effect.gen(function* () {
       const { gateway, operator } = yield* gatewayWith({ MOSAIC_METRICS_LISTEN: "127.0.0.1:0" })
@@ -290,6 +310,18 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("limits of the gatew
           assert.strictEqual(yield* Fiber.join(ended), 0)
         })
       )
+    })
+  )
+
+  it.effect("SIGTERM: the deadline is told to those whose body has not arrived, too", () =>
+    Effect.gen(function* () {
+      const { gateway, rootPath, stall } = yield* gatewayWith({ MOSAIC_DRAIN_TIMEOUT: "1s" })
+      const stalled = yield* stall(yield* grantBody)
+      yield* ask(rootPath, HttpClientRequest.get(`${gateway.url}/v1/roots`))
+      const ended = yield* Effect.forkChild(gateway.end("SIGTERM"))
+      const { headers, status, text } = yield* stalled.answer
+      assert.deepStrictEqual([status, told(status, headers, text).code], [503, "SERVER_DRAINING"])
+      assert.strictEqual(yield* Fiber.join(ended), 0)
     })
   )
 

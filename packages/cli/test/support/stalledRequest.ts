@@ -36,17 +36,20 @@ export const stalledRequest = (
           })
         })
         answered.catch(() => undefined)
+        const closed = new Promise<void>((resolve) => sent.once("close", resolve))
         await new Promise<void>((resolve, reject) => {
           sent.once("error", reject)
           sent.write(body.slice(0, 1), () => resolve())
         })
-        return { sent, answered, rest: body.slice(1) }
+        return { sent, answered, closed, rest: body.slice(1) }
       }),
       ({ sent }) => Effect.sync(() => sent.destroy())
     ),
-    ({ answered, rest, sent }) => ({
+    ({ answered, closed, rest, sent }) => ({
       /** Sends what is left of the body. */
       finish: Effect.sync(() => void sent.end(rest)),
-      answer: Effect.promise(() => answered)
+      answer: Effect.promise(() => answered),
+      /** Ends when the connection does. */
+      closed: Effect.promise(() => closed)
     })
   )

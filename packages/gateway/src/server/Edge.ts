@@ -26,6 +26,7 @@ import { problemResponse } from "./problemResponse.ts"
 import { requestIdOf } from "./RequestId.ts"
 import { CurrentRecord, type RequestRecord } from "./RequestRecord.ts"
 import { isLoopback, ServerConfig } from "./ServerConfig.ts"
+import { isBodyUnread, spareSocket } from "./unreadBody.ts"
 
 type Request = HttpServerRequest.HttpServerRequest
 
@@ -119,8 +120,12 @@ export const layer = HttpRouter.middleware(
     const outOfTime = endAfter(requestMillis, () => new RequestTimedOut({ afterSeconds }))
 
     /** The handler is interrupted, and has settled what it had begun, before the client is answered. */
-    const inTime = <A, E, R>(handled: Effect.Effect<A, E, R>) =>
-      endable(handled, (end: (error: RequestTimedOut | ServerDraining) => void) => {
+    const inTime = <A, E, R>(request: Request, handled: Effect.Effect<A, E, R>) =>
+      endable(handled, (tell: (error: RequestTimedOut | ServerDraining) => void) => {
+        const end = (error: RequestTimedOut | ServerDraining) => {
+          spareSocket(request)
+          tell(error)
+        }
         const forgetTime = outOfTime(end)
         const forgetDeadline = drain.atDeadline(() => end(new ServerDraining({ retryAfterSeconds: 5 })))
         return () => {
@@ -128,6 +133,13 @@ export const layer = HttpRouter.middleware(
           forgetDeadline()
         }
       })
+
+    /** Nothing that follows on the connection can be told from what is left of a body. */
+    const endsConnection = (request: Request, record: RequestRecord, status: number) =>
+      drain.isDraining() ||
+      status === 413 ||
+      status === 411 ||
+      (record.errorCode === "REQUEST_TIMED_OUT" && isBodyUnread(request))
 
     const note = (request: Request, record: RequestRecord, status: number, since: number) =>
       Effect.contextWith((context: Context.Context<never>) => {
@@ -163,7 +175,7 @@ export const layer = HttpRouter.middleware(
         if (span?._tag === "Span") span.attribute("mosaic.request_id", requestId)
         const traceId = traceIdOf(request, span)
 
-        const answered = Effect.andThen(admit(request, from), inTime(httpEffect)).pipe(
+        const answered = Effect.andThen(admit(request, from), inTime(request, httpEffect)).pipe(
           Effect.catchCause((cause) => {
             // A client that has gone away gets no answer.
             if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause)
@@ -181,9 +193,7 @@ export const layer = HttpRouter.middleware(
                 "x-request-id": requestId,
                 "x-content-type-options": "nosniff",
                 "cache-control": response.headers["cache-control"] ?? "no-store",
-                ...(drain.isDraining() || response.status === 413 || response.status === 411
-                  ? { connection: "close" }
-                  : {})
+                ...(endsConnection(request, record, response.status) ? { connection: "close" } : {})
               })
             )
           )

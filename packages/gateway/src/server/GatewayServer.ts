@@ -175,7 +175,7 @@ const serving = Layer.effectContext(
 
     let generation = yield* start
     const bound = yield* Listener.make(
-      settings.listen,
+      settings,
       Option.map(generation.certificate, ({ first }) => first.tls)
     )
     const listener = Context.get(bound, Listener)

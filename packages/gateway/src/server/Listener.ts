@@ -8,9 +8,9 @@ import { Server as NetServer } from "node:net"
 import type { SecureContextOptions, TlsOptions } from "node:tls"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { ListenFailed } from "@mosaic-federation/domain/ServerErrors"
-import { Context, Effect, Option, type Scope } from "effect"
+import { Context, Duration, Effect, Option, type Scope } from "effect"
 import { HttpServer } from "effect/http"
-import type { ListenAddress } from "./ServerConfig.ts"
+import type { ListenAddress, ServerSettings } from "./ServerConfig.ts"
 
 /** Of a TLS server: its key and certificates in PEM, and the roots by which clients' certificates are asked for. */
 export interface TlsMaterial {
@@ -19,8 +19,12 @@ export interface TlsMaterial {
   readonly ca: ReadonlyArray<string>
 }
 
-/** Of a client that sends slowly, in ms: head, head and body, and the pause between two requests. */
-const patience = { headersTimeout: 10_000, requestTimeout: 30_000, keepAliveTimeout: 15_000 } as const
+/** Of a client that sends slowly, in ms: the head, and the pause between two requests. */
+const patience = { headersTimeout: 10_000, keepAliveTimeout: 15_000 } as const
+
+/** Of head and body, in ms: never before whoever handles a request gives it up, which answers better. */
+const wholeTimeout = (requestTimeout: Duration.Duration) =>
+  patience.headersTimeout + Duration.toMillis(requestTimeout)
 
 /** RFC 9325 §3.1.1: TLS 1.2 and 1.3. Clients need no certificate; whose is shown is checked at each request. */
 const tlsPolicy: TlsOptions = { minVersion: "TLSv1.2", requestCert: true, rejectUnauthorized: false }
@@ -31,10 +35,11 @@ const early: RequestListener = (_request, response) => {
   response.writeHead(503, { "retry-after": "1", connection: "close" }).end()
 }
 
-const create = (tls: Option.Option<TlsMaterial>): Server => {
+const create = (tls: Option.Option<TlsMaterial>, requestTimeout: Duration.Duration): Server => {
+  const options = { ...patience, requestTimeout: wholeTimeout(requestTimeout) }
   const server: Server = Option.match(tls, {
-    onNone: () => createHttpServer(patience),
-    onSome: (material) => createHttpsServer({ ...patience, ...tlsPolicy, ...contextOf(material) })
+    onNone: () => createHttpServer(options),
+    onSome: (material) => createHttpsServer({ ...options, ...tlsPolicy, ...contextOf(material) })
   })
   server.on("request", early)
   server.on("newListener", (event) => {
@@ -60,10 +65,10 @@ export class Listener extends Context.Service<
 >()("@mosaic-federation/gateway/Listener") {
   /** Listens for as long as the scope. Before that closes, requests in flight are waited for by `Drain`. */
   static readonly make = Effect.fnUntraced(function* (
-    address: ListenAddress,
+    { listen: address, requestTimeout }: Pick<ServerSettings, "listen" | "requestTimeout">,
     tls: Option.Option<TlsMaterial>
   ): Effect.fn.Return<Context.Context<Listener | HttpServer.HttpServer>, ListenFailed, Scope.Scope> {
-    const server = create(tls)
+    const server = create(tls, requestTimeout)
     const http = yield* NodeHttpServer.make(() => server, {
       host: address.host,
       port: address.port,
