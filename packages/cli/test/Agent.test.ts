@@ -3,6 +3,7 @@ import { createPrivateKey } from "node:crypto"
 import { existsSync, mkdirSync, readFileSync, watch, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, layer } from "@effect/vitest"
+import type { GrantId } from "@mosaic-federation/domain/GrantId"
 import type { ReceivedRequest } from "@mosaic-federation/testing/HostileServer"
 import { StepCaProcess } from "@mosaic-federation/testing/StepCaProcess"
 import { Duration, Effect } from "effect"
@@ -295,6 +296,39 @@ layer(StepCaProcess.layer({ lifetimes }), { excludeTestServices: true, timeout: 
             )
           }
         })
+    )
+
+    it.effect("a certificate that ends before its grant is said as that, after tries until its end", () =>
+      Effect.gen(function* () {
+        const { gateway, newGrant, newToken, operator } = yield* grantor({ MOSAIC_CERT_DEFAULT: "12s" })
+        const endedBy = Effect.fnUntraced(function* (
+          reason: string,
+          after: (id: GrantId) => Effect.Effect<unknown, unknown>
+        ) {
+          const id = yield* newGrant()
+          const { dir, where } = yield* enrolledPeer(yield* newToken(id))
+          yield* Effect.orDie(after(id))
+          const running = yield* startAgent(where)
+          yield* running.logged(isNotRenewed, 2)
+          assert.strictEqual(yield* running.exited, 3)
+          const log = running.lines.join("\n")
+          assert.include(log, reason)
+          assert.include(log, "THE CERTIFICATE HAS EXPIRED")
+          assert.match(
+            log,
+            /\(PEER_CERTIFICATE_EXPIRED\)\n {2}why: .* expired at .*\n {2}do: .* enroll again/
+          )
+          assert.notInclude(log, "THE GRANT IS OVER")
+          const metrics = readFileSync(join(dir, "metrics.prom"), "utf8")
+          assert.include(metrics, `mosaic_peer_grant_over{grant="${id}"} 0`)
+          assert.include(metrics, `mosaic_peer_certificate_ended{grant="${id}"} 1`)
+          const seen = yield* agent(where, "--status")
+          assert.strictEqual(seen.code, 3)
+          assert.match(seen.stdout, /^Certificate \d+: EXPIRED\n/)
+        })
+        yield* endedBy("GRANT_SUSPENDED", (id) => operator.grants.suspend({ params: { id } }))
+        yield* endedBy("GATEWAY_UNREACHABLE", () => gateway.end("SIGKILL"))
+      })
     )
 
     it.effect("waits while the grant is suspended, and ends with a grant that comes to its end", () =>

@@ -5,7 +5,7 @@ import { GrantRevoked, GrantSuspended, GrantTooShort } from "@mosaic-federation/
 import { GatewayUnreachable } from "@mosaic-federation/domain/GatewayErrors"
 import { RenewalHookFailed } from "@mosaic-federation/domain/PeerSideErrors"
 import type { MosaicError } from "@mosaic-federation/domain/MosaicError"
-import { RenewalTooSoon } from "@mosaic-federation/domain/PeerErrors"
+import { PeerCertificateRevoked, RenewalTooSoon } from "@mosaic-federation/domain/PeerErrors"
 import { makeRoot } from "@mosaic-federation/testing/TestPki"
 import { parseCertificate } from "@mosaic-federation/x509/Certificate"
 import { DateTime, Duration, Effect, Option, Result } from "effect"
@@ -145,6 +145,29 @@ describe("how a peer stands", () => {
         assert.deepStrictEqual(stands(24, error), ["expired", "3 PEER_CERTIFICATE_EXPIRED"])
       }
       assert.deepStrictEqual(stands(30, revoked), ["over", "3 GRANT_REVOKED"])
+    })
+  )
+
+  it.effect("a certificate that ends is not yet a grant that is over", () =>
+    Effect.gen(function* () {
+      const held = yield* dayLong
+      const { serial } = held.leaf
+      const metrics = (hours: number, error: MosaicError | null) => {
+        const memory = memoryOf(held, error)
+        const text = metricsText({ held, memory, agent: Option.none(), now: after(hours) })
+        return ["grant_over", "certificate_ended"].map((name) =>
+          text.includes(`mosaic_peer_${name}{grant="${grantId}"} 1\n`)
+        )
+      }
+      for (const error of [null, away, suspended]) {
+        assert.deepStrictEqual(metrics(20, error), [false, false])
+        assert.deepStrictEqual(metrics(24, error), [false, true])
+      }
+      const certificateRevoked = new PeerCertificateRevoked({ serial, revokedAt: after(1) })
+      assert.deepStrictEqual(metrics(2, certificateRevoked), [false, true])
+      assert.deepStrictEqual(metrics(2, revoked), [true, false])
+      assert.deepStrictEqual(metrics(20, tooShort), [false, false])
+      assert.deepStrictEqual(metrics(24, tooShort), [true, true])
     })
   )
 

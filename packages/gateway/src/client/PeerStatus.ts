@@ -8,7 +8,7 @@ import { RenewalOverdue } from "@mosaic-federation/domain/PeerSideErrors"
 import { DateTime, Duration, Option } from "effect"
 import type { AgentMemory } from "./AgentMemory.ts"
 import type { Held } from "./PeerDirectory.ts"
-import { isOver, renewalTime } from "./RenewalTimes.ts"
+import { endsGrant, isOver, renewalTime } from "./RenewalTimes.ts"
 
 /**
  * `valid` until the renewal is `due`; `failing`, `suspended` and `ending` (the grant has too little left for another
@@ -33,11 +33,21 @@ const stateOfError = ({ _tag }: MosaicError): PeerState => {
 
 export const stateOf = ({ held, memory, now }: PeerStanding): PeerState => {
   const { error } = memory
-  if (error !== null && isOver(error)) return "over"
+  if (error !== null && isOver(error)) return error._tag === "PeerCertificateExpired" ? "expired" : "over"
   if (DateTime.isGreaterThanOrEqualTo(now, notAfterOf(held))) return "expired"
   if (error !== null) return stateOfError(error)
   return DateTime.isGreaterThanOrEqualTo(now, renewalTime(held)) ? "due" : "valid"
 }
+
+/** No certificate comes under it any more. A certificate may end before that, such as while its gateway is away. */
+export const grantIsOver = (standing: PeerStanding): boolean => {
+  const { error } = standing.memory
+  if (error === null) return false
+  return endsGrant(error) || (error._tag === "GrantTooShort" && stateOf(standing) === "expired")
+}
+
+const certificateHasEnded = (standing: PeerStanding): boolean =>
+  stateOf(standing) === "expired" || standing.memory.error?._tag === "PeerCertificateRevoked"
 
 export const expiredError = ({ leaf }: Held) =>
   new PeerCertificateExpired({ serial: leaf.serial, notAfter: DateTime.fromDateUnsafe(leaf.notAfter) })
@@ -122,7 +132,6 @@ const seconds = (instant: DateTime.Utc) => DateTime.toEpochMillis(instant) / 100
  */
 export const metricsText = (standing: PeerStanding): string => {
   const { held, memory, now } = standing
-  const state = stateOf(standing)
   const metric = (name: string, type: "gauge" | "counter", help: string, value: number) =>
     `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${name}{grant="${held.grantId}"} ${value}\n`
   return [
@@ -155,8 +164,14 @@ export const metricsText = (standing: PeerStanding): string => {
     metric(
       "mosaic_peer_grant_over",
       "gauge",
-      "1 where no renewal will succeed any more.",
-      state === "over" || state === "expired" ? 1 : 0
+      "1 where no certificate comes under the grant any more.",
+      grantIsOver(standing) ? 1 : 0
+    ),
+    metric(
+      "mosaic_peer_certificate_ended",
+      "gauge",
+      "1 where the certificate has expired or is revoked: it cannot be renewed.",
+      certificateHasEnded(standing) ? 1 : 0
     ),
     metric("mosaic_peer_agent_timestamp_seconds", "gauge", "When the agent last looked.", seconds(now))
   ].join("")

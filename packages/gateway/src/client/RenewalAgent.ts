@@ -14,7 +14,14 @@ import type { KeyType } from "./KeyType.ts"
 import type { Held, PeerDirectory } from "./PeerDirectory.ts"
 import { makePeerKey } from "./PeerKey.ts"
 import { renew } from "./PeerRenewal.ts"
-import { expiredError, metricsText, nextTry, type PeerStanding, statusDocument } from "./PeerStatus.ts"
+import {
+  expiredError,
+  grantIsOver,
+  metricsText,
+  nextTry,
+  type PeerStanding,
+  statusDocument
+} from "./PeerStatus.ts"
 import { type Hook, runHook } from "./RenewalHook.ts"
 import { askedToWait, isOver, pauseAfter, renewalTime } from "./RenewalTimes.ts"
 
@@ -83,8 +90,16 @@ const writeElsewhere = (path: string, text: string) =>
       })
   })
 
-/** A grant that is over is said as what it is; of all else the certificate's end is what counts. */
-const logFailure = (error: MosaicError, { held, memory }: PeerStanding) => {
+const endWords = (error: MosaicError, standing: PeerStanding) => {
+  if (grantIsOver(standing)) return "THE GRANT IS OVER: this certificate will not be renewed any more"
+  return error._tag === "PeerCertificateRevoked"
+    ? "THE CERTIFICATE IS REVOKED: it will not be renewed any more"
+    : "THE CERTIFICATE HAS EXPIRED: it cannot be renewed, enroll again"
+}
+
+/** An end is said as what it is; of all else the certificate's end is what counts. */
+const logFailure = (error: MosaicError, standing: PeerStanding) => {
+  const { held, memory } = standing
   const { code, message, remediation } = error
   const facts = {
     code,
@@ -95,7 +110,7 @@ const logFailure = (error: MosaicError, { held, memory }: PeerStanding) => {
     notAfter: held.leaf.notAfter.toISOString()
   }
   return isOver(error)
-    ? Effect.logError("THE GRANT IS OVER: this certificate will not be renewed any more", facts)
+    ? Effect.logError(endWords(error, standing), facts)
     : Effect.logError("the certificate is not renewed", {
         ...facts,
         failures: memory.failures,
@@ -233,7 +248,9 @@ export const keepRenewed = Effect.fn("RenewalAgent.keepRenewed")(function* (
     patient = true
     const end = agent.endOf(standing)
     if (Option.isSome(end)) {
-      if (end.value._tag === "PeerCertificateExpired") yield* logFailure(end.value, standing)
+      if (end.value._tag === "PeerCertificateExpired" && end.value !== standing.memory.error) {
+        yield* logFailure(end.value, standing)
+      }
       return yield* end.value
     }
     const now = yield* DateTime.now

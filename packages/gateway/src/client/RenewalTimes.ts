@@ -48,9 +48,9 @@ export const askedToWait = (error: MosaicError, now: DateTime.Utc): DateTime.Utc
     : null
 }
 
+export const endsGrant = (error: MosaicError): boolean =>
+  error._tag === "GrantRevoked" || error._tag === "GrantExpired"
+
 /** No later try can succeed: the grant has ended, or this certificate has. */
 export const isOver = (error: MosaicError): boolean =>
-  error._tag === "GrantRevoked" ||
-  error._tag === "GrantExpired" ||
-  error._tag === "PeerCertificateRevoked" ||
-  error._tag === "PeerCertificateExpired"
+  endsGrant(error) || error._tag === "PeerCertificateRevoked" || error._tag === "PeerCertificateExpired"

@@ -1,6 +1,6 @@
 import { UsageInvalid } from "@mosaic-federation/domain/CommandErrors"
 import { keyTypes } from "@mosaic-federation/gateway/client/KeyType"
-import type { PeerStanding } from "@mosaic-federation/gateway/client/PeerStatus"
+import type { PeerStanding, PeerState } from "@mosaic-federation/gateway/client/PeerStatus"
 import { timeLeft, utc } from "@mosaic-federation/x509/CertificateReport"
 import { join } from "node:path"
 import { DateTime, Effect, Layer, Option, References, Result } from "effect"
@@ -64,26 +64,26 @@ const logLevel =
     ? Layer.succeed(References.MinimumLogLevel, "Info")
     : Layer.empty
 
-const words: Readonly<Record<string, string>> = {
+const words: Readonly<Record<PeerState, string>> = {
   valid: "valid",
   due: "valid, its renewal is due",
   failing: "valid, and its renewal fails",
   suspended: "valid, not renewed while the grant is suspended",
   ending: "valid, and the last one: the grant ends",
-  over: "THE GRANT IS OVER",
+  over: "REVOKED",
   expired: "EXPIRED"
 }
 
 const shown = (iso: string | null, otherwise: string) => (iso === null ? otherwise : utc(new Date(iso)))
 
 const printStanding = Effect.fnUntraced(function* (standing: PeerStanding) {
-  const [, , { statusDocument, troubleOf }] = yield* load
+  const [, , { grantIsOver, statusDocument, troubleOf }] = yield* load
   const document = statusDocument(standing)
   const now = DateTime.toDateUtc(standing.now)
   yield* print({
     document,
     lines: [
-      `Certificate ${document.serial}: ${words[document.state] ?? document.state}`,
+      `Certificate ${document.serial}: ${grantIsOver(standing) ? "THE GRANT IS OVER" : words[document.state]}`,
       `  peer         ${document.peer}, under grant ${document.grantId}`,
       `  gateway      ${document.gateway}`,
       `  valid to     ${shown(document.notAfter, "")}  (${timeLeft(new Date(document.notAfter), now)})`,
@@ -160,7 +160,7 @@ export const agent = Command.make(
   })
 ).pipe(
   Command.withDescription(
-    "Keep a certificate renewed, with a new key each time, until the grant ends: exit code 3 says that it is over"
+    "Keep a certificate renewed, with a new key each time, until the grant ends: exit code 3 says that the grant or the certificate is over"
   ),
   Command.withExamples([
     {
