@@ -73,7 +73,7 @@ const handlers = Layer.mergeAll(
 
 const routes = Layer.mergeAll(
   HttpApiBuilder.layer(GatewayApi, { openapiPath: "/openapi.json" }).pipe(Layer.provide(handlers)),
-  HttpApiScalar.layer(GatewayApi, { path: "/docs" }),
+  HttpApiScalar.layer(GatewayApi, { path: "/docs", scalar: { withDefaultFonts: false } }),
   HttpRouter.add("GET", errorsPath, errorsPage),
   Edge.layer
 )
