@@ -133,6 +133,10 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("limits of the gatew
         allowed: 1,
         windowSeconds: 3600
       })
+      assert.match(
+        "remediation" in ofGrant ? ofGrant.remediation : "",
+        /^ask again in \d+ s; a client that .* renews it at two thirds of the time between its receipt and its end/
+      )
       yield* operator.grants.list({ query: {} })
       const get = HttpClientRequest.get(`${gateway.url}/v1/grants`, {
         headers: { authorization: `Bearer ${key}` }
@@ -145,10 +149,15 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("limits of the gatew
         [ofKey.status, ofKey.code, ofKey.details["limit"], ofKey.retryAfter],
         [429, "RATE_LIMITED", "per-key", String(ofKey.details["retryAfterSeconds"])]
       )
+      assert.match(
+        ofKey.remediation,
+        /^ask again in \d+ s, and less often; .*MOSAIC_RATE_PER_KEY allows more$/
+      )
       const ofAddress = yield* Effect.repeat(limited, {
         until: ({ details }) => details["limit"] !== "per-key"
       })
       assert.strictEqual(ofAddress.details["limit"], "per-address")
+      assert.match(ofAddress.remediation, /MOSAIC_RATE_PER_ADDRESS allows more$/)
       const health = yield* ask(rootPath, HttpClientRequest.get(`${gateway.url}/healthz`))
       assert.strictEqual(health.status, 200)
     })

@@ -188,6 +188,7 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("mosaic gateway serv
       const wrong = yield* get(`${gateway.url}/v1/grants?limit=0`, rootPath, { authorization })
       assert.deepStrictEqual([wrong.status, problemOf(wrong.text).code], [400, "REQUEST_INVALID"])
       assert.include(problemOf(wrong.text).detail, "limit")
+      assert.include(problemOf(wrong.text).remediation, "its form is in /docs of the gateway (docs/api.md)")
 
       const requestId = `test-${randomUUID()}`
       const headers = { "x-request-id": requestId }

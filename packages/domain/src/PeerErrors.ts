@@ -141,7 +141,7 @@ export class RenewalTooSoon extends ErrorClass<RenewalTooSoon>()(
         ? `renewal loop: certificate ${serial} was issued at ${DateTime.formatIso(since)} and is asked to be renewed within ${formatLifetime(interval)}; not before ${DateTime.formatIso(retryAt)}`
         : `renewal loop: certificate ${serial} was renewed by ${renewedBy} at ${DateTime.formatIso(since)} and is asked to be renewed again within ${formatLifetime(interval)}; not before ${DateTime.formatIso(retryAt)}`,
     remediation: ({ retryAt }) =>
-      `make the client use its newest certificate and renew at two thirds of its life, as mosaic federation agent does; next try at ${DateTime.formatIso(retryAt)}`
+      `make the client use its newest certificate and renew it at two thirds of the time between its receipt and its end, as mosaic federation agent does; next try at ${DateTime.formatIso(retryAt)}`
   }
 ) {}
 

@@ -93,7 +93,7 @@ export class RenewalOverdue extends ErrorClass<RenewalOverdue>()(
     code: "RENEWAL_OVERDUE",
     title: "The renewal is due, and nobody does it",
     explanation:
-      "The certificate is past two thirds of its life, and no agent runs on its directory. It works until it ends.",
+      "The certificate is past two thirds of the time between its receipt and its end, and no agent runs on its directory. It works until it ends.",
     httpStatus: 500,
     exitCode: ExitCode.unavailable,
     retryable: true,

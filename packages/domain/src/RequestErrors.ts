@@ -20,7 +20,7 @@ export class RequestInvalid extends ErrorClass<RequestInvalid>()(
     retryable: false,
     message: ({ problem }) => problem,
     remediation: () =>
-      `correct the field that is named; the form of every option: mosaic federation cert issue --help`
+      "correct the field that is named; its form is in /docs of the gateway (docs/api.md), and for a command in what it says with --help"
   }
 ) {}
 
@@ -113,6 +113,16 @@ export class CsrSanMismatch extends ErrorClass<CsrSanMismatch>()(
   }
 ) {}
 
+/** What keeps a client within each limit of the gateway. */
+const seldomer: Readonly<Record<string, string>> = {
+  "per-grant":
+    "; a client that asks for one certificate at a time, and renews it at two thirds of the time between its receipt and its end, meets no limit",
+  "per-key":
+    ", and less often; a key for each program counts by itself, and the gateway's MOSAIC_RATE_PER_KEY allows more",
+  "per-address":
+    ", and less often; all clients behind one address count together, and the gateway's MOSAIC_RATE_PER_ADDRESS allows more"
+}
+
 export class RateLimited extends ErrorClass<RateLimited>()(
   "RateLimited",
   {
@@ -131,7 +141,7 @@ export class RateLimited extends ErrorClass<RateLimited>()(
     retryable: true,
     message: ({ allowed, limit, retryAfterSeconds, windowSeconds }) =>
       `the limit ${limit} allows ${allowed} in ${windowSeconds} s, and they are used up for ${retryAfterSeconds} s`,
-    remediation: ({ retryAfterSeconds }) =>
-      `ask again in ${retryAfterSeconds} s; a client that asks for one certificate at a time, at a third of its life, meets no limit`
+    remediation: ({ limit, retryAfterSeconds }) =>
+      `ask again in ${retryAfterSeconds} s${seldomer[limit] ?? ""}`
   }
 ) {}

@@ -33,8 +33,7 @@ describe("RateLimits", () => {
           code: "RATE_LIMITED",
           httpStatus: 429,
           message: "the limit certificates allows 3 in 60 s, and they are used up for 20 s",
-          remediation:
-            "ask again in 20 s; a client that asks for one certificate at a time, at a third of its life, meets no limit",
+          remediation: "ask again in 20 s",
           retryable: true
         }
       )

@@ -140,7 +140,7 @@ describe("Issuance, refused by what is around it", () => {
           assert.notInclude(error.message, "\n")
           assert.strictEqual(
             error.remediation,
-            "correct the field that is named; the form of every option: mosaic federation cert issue --help"
+            "correct the field that is named; its form is in /docs of the gateway (docs/api.md), and for a command in what it says with --help"
           )
         }
         assert.strictEqual(yield* signLines, before)

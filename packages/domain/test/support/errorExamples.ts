@@ -123,7 +123,7 @@ export const errorExamples: ReadonlyArray<MosaicError> = [
   new Request.CsrSubjectMismatch({ expected: `CN=${grantId}`, found: "CN=gateway.example" }),
   new Request.CsrSanMismatch({ expected: `URI:urn:uuid:${grantId}`, found: "DNS:gateway.example" }),
   new Request.RateLimited({
-    limit: "certificates of a grant",
+    limit: "per-grant",
     allowed: 10,
     windowSeconds: 60,
     retryAfterSeconds: 7

@@ -165,7 +165,7 @@ export const agent = Command.make(
   Command.withExamples([
     {
       command: "mosaic federation agent --dir /var/lib/mosaic/peer --exec 'systemctl reload orders'",
-      description: "Renews at two thirds of each certificate's life, then reloads whoever uses it"
+      description: "Renews at two thirds of the time between receipt and end, then reloads whoever uses it"
     },
     {
       command: "mosaic federation agent --dir /var/lib/mosaic/peer --once --json",
