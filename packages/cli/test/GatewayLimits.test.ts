@@ -113,6 +113,24 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("limits of the gatew
     })
   )
 
+  it.effect("a CSR is not too large either, whatever room its body has", () =>
+    Effect.gen(function* () {
+      const { gateway, key, operator, rootPath } = yield* gatewayWith({})
+      const { id } = yield* operator.grants.create({ payload: yield* newGrant })
+      const post = HttpClientRequest.post(`${gateway.url}/v1/grants/${id}/certificates`, {
+        headers: { authorization: `Bearer ${key}` }
+      })
+      const csr = "A".repeat(16 * 1024 + 1)
+      const large = yield* ask(rootPath, HttpClientRequest.bodyJsonUnsafe(post, { csr }))
+      const refused = told(large.status, large.headers, large.text)
+      assert.deepStrictEqual(
+        [refused.status, refused.code, refused.details["most"]],
+        [413, "CSR_TOO_LARGE", 16 * 1024]
+      )
+      assert.include(refused.remediation, "leave requested extensions out")
+    })
+  )
+
   it.effect("rates are counted per key, per address and per grant, and say so", () =>
     Effect.gen(function* () {
       const limits = {
