@@ -12,6 +12,7 @@ import { StepCaProcess } from "@mosaic-federation/testing/StepCaProcess"
 import { DateTime, Effect, Fiber } from "effect"
 import { HttpClient, type HttpClientError, HttpClientRequest } from "effect/http"
 import { clientOf, layerTransport, makeKey, startGateway } from "./support/gatewayProcess.ts"
+import { rawRequest } from "./support/rawRequest.ts"
 import { documentOf, type Extra, mosaic, station } from "./support/mosaic.ts"
 import { stalledRequest } from "./support/stalledRequest.ts"
 
@@ -245,6 +246,55 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("limits of the gatew
       const line = yield* gateway.logged((one) => one["requestId"] === requestId)
       assert.deepInclude(line, { route: "/v1/grants", status: 504, code: "REQUEST_TIMED_OUT" })
       assert.lengthOf((yield* operator.grants.list({ query: {} })).grants, 0)
+    })
+  )
+
+  it.effect("what is no request of HTTP/1.1 is told so with problem details, once", () =>
+    Effect.gen(function* () {
+      const { gateway, rootPath } = yield* gatewayWith({})
+      const ca = readFileSync(rootPath, "utf8")
+      const host = "Host: 127.0.0.1\r\n"
+      const both = "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n"
+      const cases = [
+        [`GET /v1/roots HTTP/1.1\r\n${host}X-Long: ${"x".repeat(20_000)}\r\n\r\n`, "more than 16384 bytes"],
+        [`GET /v1/roots HTTP/1.1\r\n${host}X-Long: ${"x".repeat(200_000)}\r\n\r\n`, "more than 16384 bytes"],
+        ["GIVE ME ROOTS\r\n\r\n", "head: it is not of HTTP/1.1 (RFC 9112): Invalid method"],
+        ["GET /v1/roots HTTP/1.1\r\n\r\n", "headers: there is no Host"],
+        [`POST /v1/enroll HTTP/1.1\r\n${host}${both}\r\n0\r\n\r\n`, "can't be present with Content-Length"]
+      ] as const
+      for (const [text, problem] of cases) {
+        const [answer, ...more] = yield* rawRequest(gateway.url, ca, text)
+        assert.isDefined(answer)
+        const { headers, status } = answer
+        const { code, detail, remediation, requestId } = JSON.parse(answer.text) as Told & {
+          readonly detail: string
+          readonly requestId: string
+        }
+        assert.deepStrictEqual([status, code, more], [400, "REQUEST_INVALID", []])
+        assert.include(detail, problem)
+        assert.include(remediation, "correct the field that is named")
+        assert.deepStrictEqual(
+          [headers["content-type"], headers["connection"], headers["x-request-id"]],
+          ["application/problem+json", "close", requestId]
+        )
+        const line = yield* gateway.logged((one) => one["requestId"] === requestId)
+        assert.deepInclude(line, { status: 400, code: "REQUEST_INVALID" })
+      }
+
+      const roots = `GET /v1/roots HTTP/1.1\r\n${host}\r\n`
+      const inOrder = yield* rawRequest(gateway.url, ca, `${roots}${roots}GIVE ME MORE\r\n\r\n`)
+      assert.deepStrictEqual(
+        inOrder.map(({ status }) => status),
+        [200, 200, 400]
+      )
+
+      const [slow, ...more] = yield* rawRequest(gateway.url, ca, `GET /v1/roots HTTP/1.1\r\n${host}`)
+      assert.isDefined(slow)
+      const { code, details } = told(slow.status, slow.headers, slow.text)
+      assert.deepStrictEqual([slow.status, code, more], [504, "REQUEST_TIMED_OUT", []])
+      assert.deepStrictEqual(details, { afterSeconds: 10 })
+      assert.strictEqual(slow.headers["connection"], "close")
+      assert.match(slow.headers["x-request-id"] ?? "", /^[0-9a-f-]{36}$/)
     })
   )
 

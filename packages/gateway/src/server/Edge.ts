@@ -4,8 +4,10 @@
  */
 import { randomUUID } from "node:crypto"
 import { InternalError } from "@mosaic-federation/domain/CommandErrors"
+import { toIncomingMessage } from "@effect/platform-node/NodeHttpServerRequest"
 import { CurrentRequest } from "@mosaic-federation/domain/CurrentRequest"
 import { isMosaicError, type MosaicError } from "@mosaic-federation/domain/MosaicError"
+import { RequestInvalid } from "@mosaic-federation/domain/RequestErrors"
 import {
   BodyTooLarge,
   EndpointNotFound,
@@ -106,9 +108,17 @@ export const layer = HttpRouter.middleware(
         : undefined
     }
 
+    /** RFC 9112 §3.2. */
+    const refusalOfHost = (request: Request): MosaicError | undefined =>
+      request.headers["host"] === undefined && toIncomingMessage(request).httpVersion === "1.1"
+        ? new RequestInvalid({ problem: "headers: there is no Host" })
+        : undefined
+
     const admit = (request: Request, from: string): Effect.Effect<void, MosaicError> =>
       Effect.suspend(() => {
         const path = pathOf(request)
+        const hostless = refusalOfHost(request)
+        if (hostless !== undefined) return Effect.fail(hostless)
         if (open.has(path)) return Effect.void
         const refusal = refusalAtOnce(request, path)
         if (refusal !== undefined) return Effect.fail(refusal)
@@ -137,6 +147,7 @@ export const layer = HttpRouter.middleware(
     /** Nothing that follows on the connection can be told from what is left of a body. */
     const endsConnection = (request: Request, record: RequestRecord, status: number) =>
       drain.isDraining() ||
+      request.headers["host"] === undefined ||
       status === 413 ||
       status === 411 ||
       (record.errorCode === "REQUEST_TIMED_OUT" && isBodyUnread(request))

@@ -7,10 +7,12 @@ import { createServer as createHttpsServer } from "node:https"
 import { Server as NetServer } from "node:net"
 import type { SecureContextOptions, TlsOptions } from "node:tls"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import type { MosaicError } from "@mosaic-federation/domain/MosaicError"
 import { ListenFailed } from "@mosaic-federation/domain/ServerErrors"
 import { Context, Duration, Effect, Option, type Scope } from "effect"
 import { HttpServer } from "effect/http"
 import type { ListenAddress, ServerSettings } from "./ServerConfig.ts"
+import { answerUnparsed } from "./unparsedRequest.ts"
 
 /** Of a TLS server: its key and certificates in PEM, and the roots by which clients' certificates are asked for. */
 export interface TlsMaterial {
@@ -19,8 +21,12 @@ export interface TlsMaterial {
   readonly ca: ReadonlyArray<string>
 }
 
-/** Of a client that sends slowly, in ms: the head, and the pause between two requests. */
-const patience = { headersTimeout: 10_000, keepAliveTimeout: 15_000 } as const
+/** Of a client that sends slowly, in ms: the head, and the pause between two requests; how often that is looked at. */
+const patience = {
+  headersTimeout: 10_000,
+  keepAliveTimeout: 15_000,
+  connectionsCheckingInterval: 1_000
+} as const
 
 /** Of head and body, in ms: never before whoever handles a request gives it up, which answers better. */
 const wholeTimeout = (requestTimeout: Duration.Duration) =>
@@ -35,12 +41,24 @@ const early: RequestListener = (_request, response) => {
   response.writeHead(503, { "retry-after": "1", connection: "close" }).end()
 }
 
-const create = (tls: Option.Option<TlsMaterial>, requestTimeout: Duration.Duration): Server => {
-  const options = { ...patience, requestTimeout: wholeTimeout(requestTimeout) }
+const create = (
+  tls: Option.Option<TlsMaterial>,
+  requestTimeout: Duration.Duration,
+  noteUnparsed: (error: MosaicError, requestId: string) => void
+): Server => {
+  const options = {
+    ...patience,
+    requestTimeout: wholeTimeout(requestTimeout),
+    // Whoever handles a request refuses one without it, with a body that says so.
+    requireHostHeader: false
+  }
   const server: Server = Option.match(tls, {
     onNone: () => createHttpServer(options),
     onSome: (material) => createHttpsServer({ ...options, ...tlsPolicy, ...contextOf(material) })
   })
+  // RFC 9110 §10.1.1: an expectation that nobody knows may be left out of account.
+  server.on("checkExpectation", (request, response) => void server.emit("request", request, response))
+  answerUnparsed(server, noteUnparsed)
   server.on("request", early)
   server.on("newListener", (event) => {
     if (event === "request") server.off("request", early)
@@ -68,7 +86,17 @@ export class Listener extends Context.Service<
     { listen: address, requestTimeout }: Pick<ServerSettings, "listen" | "requestTimeout">,
     tls: Option.Option<TlsMaterial>
   ): Effect.fn.Return<Context.Context<Listener | HttpServer.HttpServer>, ListenFailed, Scope.Scope> {
-    const server = create(tls, requestTimeout)
+    const run = Effect.runForkWith(yield* Effect.context())
+    const server = create(
+      tls,
+      requestTimeout,
+      ({ code, httpStatus, message }, requestId) =>
+        void run(
+          Effect.logInfo("unparsed request", { status: httpStatus, code, why: message }).pipe(
+            Effect.annotateLogs({ requestId })
+          )
+        )
+    )
     const http = yield* NodeHttpServer.make(() => server, {
       host: address.host,
       port: address.port,
