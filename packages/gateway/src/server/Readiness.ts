@@ -26,6 +26,9 @@ export interface State {
   readonly checks: ReadonlyArray<Check>
 }
 
+/** Whatever it depends on: it is not asked, since that may take its time. */
+const draining: State = { status: "draining", checks: [] }
+
 /** Whoever asks has a time-out of its own, and it is seldom longer. */
 const patience = Duration.seconds(3)
 
@@ -84,8 +87,10 @@ export class Readiness extends Context.Service<
       )
 
       return Readiness.of({
-        state: Effect.map(looked, (checks): State => {
-          if (drain.isDraining()) return { status: "draining", checks }
+        state: Effect.gen(function* (): Effect.fn.Return<State> {
+          if (drain.isDraining()) return draining
+          const checks = yield* looked
+          if (drain.isDraining()) return draining
           return {
             status: checks.every(({ ok, required }) => ok || !required) ? "ready" : "unavailable",
             checks
