@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readFileSync, watch, writeFileSync } from "node:
 import { join } from "node:path"
 import { assert, layer } from "@effect/vitest"
 import type { GrantId } from "@mosaic-federation/domain/GrantId"
+import { processIsRunning } from "@mosaic-federation/issuance/processIsRunning"
 import type { ReceivedRequest } from "@mosaic-federation/testing/HostileServer"
 import { StepCaProcess } from "@mosaic-federation/testing/StepCaProcess"
 import { Duration, Effect } from "effect"
@@ -20,7 +21,12 @@ interface StatusDocument {
   readonly nextTryAt: string | null
   readonly agentPid: number | null
   readonly error: { readonly code: string } | null
-  readonly hook: { readonly serial: string; readonly error: { readonly code: string } | null } | null
+  readonly hookRunning: { readonly serial: string; readonly since: string } | null
+  readonly hook: {
+    readonly serial: string
+    readonly failures: number
+    readonly error: { readonly code: string } | null
+  } | null
 }
 
 /** Enrolled, with what it takes to go on. */
@@ -296,6 +302,43 @@ layer(StepCaProcess.layer({ lifetimes }), { excludeTestServices: true, timeout: 
             )
           }
         })
+    )
+
+    it.effect("renews beside a hook that hangs, and runs never two of them at once", () =>
+      Effect.gen(function* () {
+        const { newGrant, newToken } = yield* grantor({ MOSAIC_CERT_DEFAULT: "12s" })
+        const { where } = yield* enrolledPeer(yield* newToken(yield* newGrant()))
+        const told = join(where.directory, "told")
+        const hook = script(where, "hook", `echo "$$ $MOSAIC_PEER_SERIAL" >>'${told}'; exec sleep 1000`)
+        const begun = () => linesIn(told).map((line) => line.split(" "))
+        const hookOf = Effect.map(agent(where, "--status", "--json"), ({ stdout }) => status(stdout))
+        const running = yield* startAgent(where, "--exec", hook)
+        yield* running.logged(isRenewed, 3)
+        assert.lengthOf(begun(), 1)
+        const [[first = "", serial = ""] = []] = begun()
+        const beside = yield* hookOf
+        assert.strictEqual(beside.hookRunning?.serial, serial)
+        assert.notStrictEqual(beside.serial, serial)
+        assert.isAtLeast(beside.renewals, 3)
+        const shown = yield* agent(where, "--status")
+        assert.match(shown.stdout, /\n {2}hook +running since /)
+
+        process.kill(Number(first), "SIGTERM")
+        yield* running.logged(
+          ({ message, why }) => message === "the hook failed" && String(why).endsWith("ended by SIGTERM")
+        )
+        yield* until(where.directory, () => begun().length === 2)
+        const [, [second = "", newer = ""] = []] = begun()
+        assert.notStrictEqual(newer, serial)
+        assert.strictEqual(yield* running.end("SIGTERM"), 0)
+        assert.deepStrictEqual(
+          [first, second].map((pid) => processIsRunning(Number(pid))),
+          [false, false]
+        )
+        const ended = yield* hookOf
+        assert.isNull(ended.hookRunning)
+        assert.deepInclude(ended.hook, { serial, failures: 1 })
+      })
     )
 
     it.effect("a certificate that ends before its grant is said as that, after tries until its end", () =>

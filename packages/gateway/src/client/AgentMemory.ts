@@ -26,7 +26,9 @@ const AgentMemory = Schema.Struct({
       error: Schema.NullOr(MosaicError),
       failures: Schema.Int
     })
-  )
+  ),
+  /** The hook at work, as long as the agent that began it runs. */
+  hookRunning: Schema.optionalKey(Schema.NullOr(Schema.Struct({ serial: Schema.String, since: Instant })))
 })
 
 export type AgentMemory = typeof AgentMemory.Type
@@ -50,7 +52,8 @@ export const recall = (directory: PeerDirectory, { by, leaf }: Held): AgentMemor
   const memory = Option.getOrUndefined(Option.flatMap(directory.read(fileName), decode))
   if (memory?.serial === leaf.serial) return memory
   const renewals = by === "renewal" ? (memory?.renewals ?? 0) + 1 : 0
-  return { ...fresh(leaf.serial), renewals, hook: memory?.hook ?? null }
+  const hookRunning = memory?.hookRunning ?? null
+  return { ...fresh(leaf.serial), renewals, hook: memory?.hook ?? null, hookRunning }
 }
 
 export const remember = (directory: PeerDirectory, memory: AgentMemory) =>

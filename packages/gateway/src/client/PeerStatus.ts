@@ -98,7 +98,7 @@ export const nextTry = (standing: PeerStanding): DateTime.Utc | null => {
 
 export const statusDocument = (standing: PeerStanding) => {
   const { agent, held, memory, now } = standing
-  const { hook } = memory
+  const { hook, hookRunning = null } = memory
   return {
     state: stateOf(standing),
     at: iso(now),
@@ -120,6 +120,10 @@ export const statusDocument = (standing: PeerStanding) => {
       hook === null
         ? null
         : { serial: hook.serial, at: iso(hook.at), failures: hook.failures, error: shownError(hook.error) },
+    hookRunning:
+      hookRunning === null || Option.isNone(agent)
+        ? null
+        : { serial: hookRunning.serial, since: iso(hookRunning.since) },
     agentPid: Option.match(agent, { onNone: () => null, onSome: Number })
   }
 }

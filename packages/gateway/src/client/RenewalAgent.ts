@@ -7,7 +7,7 @@ import { OutputUnwritable } from "@mosaic-federation/domain/CommandErrors"
 import type { MosaicError } from "@mosaic-federation/domain/MosaicError"
 import { PeerDirectoryUnusable, type RenewalHookFailed } from "@mosaic-federation/domain/PeerSideErrors"
 import type { GrantOids } from "@mosaic-federation/x509/Oid"
-import { DateTime, Duration, Effect, Option, Random, type Redacted, Result } from "effect"
+import { DateTime, Duration, Effect, Fiber, Option, Random, type Redacted, Result, type Scope } from "effect"
 import { type AgentMemory, recall, remember } from "./AgentMemory.ts"
 import { replaceFile } from "./internal/wholeFile.ts"
 import type { KeyType } from "./KeyType.ts"
@@ -118,7 +118,16 @@ const logFailure = (error: MosaicError, standing: PeerStanding) => {
       })
 }
 
+interface HookRun {
+  /** Of the certificate that it is told of. */
+  readonly serial: string
+  readonly since: DateTime.Utc
+  readonly told: Fiber.Fiber<{ readonly at: DateTime.Utc; readonly error: RenewalHookFailed | null }>
+}
+
 const makeAgent = ({ directory, hook, keyType, metricsPath, oids }: AgentOptions) => {
+  let running: HookRun | null = null
+
   const renewOnce = Effect.fnUntraced(function* ({ held, privateKeyPem }: WithKey) {
     const next = yield* directory.pending(makePeerKey(keyType))
     const received = yield* renew({ held, privateKeyPem, csrPem: next.csrPem, oids })
@@ -140,7 +149,7 @@ const makeAgent = ({ directory, hook, keyType, metricsPath, oids }: AgentOptions
   })
 
   const hookDueAt = (held: Held, { hook: told }: AgentMemory): Option.Option<DateTime.Utc> => {
-    if (Option.isNone(hook) || held.by !== "renewal") return Option.none()
+    if (Option.isNone(hook) || running !== null || held.by !== "renewal") return Option.none()
     if (told?.serial !== held.leaf.serial) return Option.some(held.receivedAt)
     if (told.error === null) return Option.none()
     const pause = Duration.min(
@@ -150,16 +159,30 @@ const makeAgent = ({ directory, hook, keyType, metricsPath, oids }: AgentOptions
     return Option.some(DateTime.addDuration(told.at, pause))
   }
 
-  const tellHook = Effect.fnUntraced(function* (held: Held, memory: AgentMemory) {
-    if (Option.isNone(hook)) return memory
-    const result = yield* Effect.result(runHook(hook.value, directory.path, held))
-    const error: RenewalHookFailed | null = Result.isFailure(result) ? result.failure : null
+  const tellHook = Effect.fnUntraced(function* (command: Hook, held: Held) {
+    const result = yield* Effect.result(runHook(command, directory.path, held))
+    const error = Result.isFailure(result) ? result.failure : null
     if (error !== null) yield* Effect.logError("the hook failed", { code: error.code, why: error.message })
+    return { at: yield* DateTime.now, error }
+  })
+
+  /** It runs beside whatever else is to be done, as long as the scope. */
+  const beginHook = Effect.fnUntraced(function* (held: Held) {
+    if (Option.isNone(hook)) return
+    const told = yield* Effect.forkScoped(tellHook(hook.value, held))
+    running = { serial: held.leaf.serial, since: yield* DateTime.now, told }
+  })
+
+  const hookEnded = Effect.suspend(() => (running === null ? Effect.never : Fiber.await(running.told)))
+
+  const noteHook = Effect.fnUntraced(function* (memory: AgentMemory) {
+    const ended = running?.told.pollUnsafe()
+    if (running === null || ended === undefined) return memory
+    const { serial } = running
+    running = null
+    const { at, error } = yield* ended
     const failures = error === null ? 0 : (memory.hook?.failures ?? 0) + 1
-    return {
-      ...memory,
-      hook: { serial: held.leaf.serial, at: yield* DateTime.now, error, failures }
-    } satisfies AgentMemory
+    return { ...memory, hook: { serial, at, error, failures } } satisfies AgentMemory
   })
 
   /** A full disk is no reason to stop renewing: that is tried on, and says so itself. */
@@ -177,16 +200,27 @@ const makeAgent = ({ directory, hook, keyType, metricsPath, oids }: AgentOptions
       )
     )
 
-  /** Does what is due now, and reports. `patient`: a pause of our own after a failure is waited for. */
-  const look = Effect.fnUntraced(function* (patient: boolean): Effect.fn.Return<PeerStanding, MosaicError> {
-    let { held, privateKeyPem } = yield* requireKey(directory)
-    let memory = recall(directory, held)
-    const standing = Effect.map(DateTime.now, (now): PeerStanding => ({
+  const standingOf = (held: Held, memory: AgentMemory) =>
+    Effect.map(DateTime.now, (now): PeerStanding => ({
       held,
-      memory,
+      memory: {
+        ...memory,
+        hookRunning: running === null ? null : { serial: running.serial, since: running.since }
+      },
       agent: Option.some(String(process.pid)),
       now
     }))
+
+  /**
+   * Does what is due now, with the hook no further than begun, and reports. `patient`: a pause of our own after a failure
+   * is waited for.
+   */
+  const look = Effect.fnUntraced(function* (
+    patient: boolean
+  ): Effect.fn.Return<PeerStanding, MosaicError, Scope.Scope> {
+    let { held, privateKeyPem } = yield* requireKey(directory)
+    let memory = recall(directory, held)
+    const standing = Effect.suspend(() => standingOf(held, memory))
     const now = yield* DateTime.now
     const waits = memory.error !== null && (patient || askedToWait(memory.error, now) !== null)
     const dueAt = waits && memory.nextTryAt !== null ? memory.nextTryAt : renewalTime(held)
@@ -204,13 +238,23 @@ const makeAgent = ({ directory, hook, keyType, metricsPath, oids }: AgentOptions
         yield* report(yield* standing)
       }
     }
+    memory = yield* noteHook(memory)
     const hookAt = hookDueAt(held, memory)
     if (Option.isSome(hookAt) && DateTime.isLessThanOrEqualTo(hookAt.value, yield* DateTime.now)) {
-      memory = yield* tellHook(held, memory)
+      yield* beginHook(held)
     }
     const at = yield* standing
     yield* report(at)
     return at
+  })
+
+  /** Lets a hook that runs do its work, and reports how that went. */
+  const settle = Effect.fnUntraced(function* (standing: PeerStanding) {
+    if (running === null) return standing
+    yield* hookEnded
+    const settled = yield* standingOf(standing.held, yield* noteHook(standing.memory))
+    yield* report(settled)
+    return settled
   })
 
   const wakeAt = (standing: PeerStanding): DateTime.Utc => {
@@ -230,17 +274,20 @@ const makeAgent = ({ directory, hook, keyType, metricsPath, oids }: AgentOptions
       : Option.none()
   }
 
-  return { look, wakeAt, endOf }
+  return { look, hookEnded, settle, wakeAt, endOf }
 }
 
 /** Does what is due and tells how the peer stands. */
 export const lookOnce = (options: AgentOptions): Effect.Effect<PeerStanding, MosaicError> =>
-  makeAgent(options).look(false)
+  Effect.suspend(() => {
+    const agent = makeAgent(options)
+    return Effect.scoped(Effect.flatMap(agent.look(false), agent.settle))
+  })
 
 /** Until the grant or the certificate is over: that is the error it ends with. */
 export const keepRenewed = Effect.fn("RenewalAgent.keepRenewed")(function* (
   options: AgentOptions
-): Effect.fn.Return<never, MosaicError> {
+): Effect.fn.Return<never, MosaicError, Scope.Scope> {
   const agent = makeAgent(options)
   let patient = false
   while (true) {
@@ -251,11 +298,13 @@ export const keepRenewed = Effect.fn("RenewalAgent.keepRenewed")(function* (
       if (end.value._tag === "PeerCertificateExpired" && end.value !== standing.memory.error) {
         yield* logFailure(end.value, standing)
       }
+      yield* agent.settle(standing)
       return yield* end.value
     }
     const now = yield* DateTime.now
     const wake = agent.wakeAt(standing)
     const left = DateTime.isLessThan(now, wake) ? DateTime.distance(now, wake) : Duration.zero
-    yield* Effect.sleep(Duration.clamp(left, { minimum: Duration.millis(100), maximum: longestSleep }))
+    const pause = Duration.clamp(left, { minimum: Duration.millis(100), maximum: longestSleep })
+    yield* Effect.raceFirst(Effect.sleep(pause), agent.hookEnded)
   }
-})
+}, Effect.scoped)

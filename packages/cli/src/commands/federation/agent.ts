@@ -1,6 +1,6 @@
 import { UsageInvalid } from "@mosaic-federation/domain/CommandErrors"
 import { keyTypes } from "@mosaic-federation/gateway/client/KeyType"
-import type { PeerStanding, PeerState } from "@mosaic-federation/gateway/client/PeerStatus"
+import type { PeerStanding, PeerState, statusDocument } from "@mosaic-federation/gateway/client/PeerStatus"
 import { timeLeft, utc } from "@mosaic-federation/x509/CertificateReport"
 import { join } from "node:path"
 import { DateTime, Effect, Layer, Option, References, Result } from "effect"
@@ -76,10 +76,16 @@ const words: Readonly<Record<PeerState, string>> = {
 
 const shown = (iso: string | null, otherwise: string) => (iso === null ? otherwise : utc(new Date(iso)))
 
+const hookWords = ({ hook, hookRunning }: ReturnType<typeof statusDocument>) => {
+  if (hookRunning !== null) return `running since ${shown(hookRunning.since, "")}`
+  return hook?.error === null ? "done" : hook?.error.message
+}
+
 const printStanding = Effect.fnUntraced(function* (standing: PeerStanding) {
   const [, , { grantIsOver, statusDocument, troubleOf }] = yield* load
   const document = statusDocument(standing)
   const now = DateTime.toDateUtc(standing.now)
+  const ofHook = hookWords(document)
   yield* print({
     document,
     lines: [
@@ -90,9 +96,7 @@ const printStanding = Effect.fnUntraced(function* (standing: PeerStanding) {
       `  next try     ${shown(document.nextTryAt, "none")}`,
       `  renewals     ${document.renewals}, failures in a row ${document.failures}`,
       `  agent        ${document.agentPid === null ? "not running" : `process ${document.agentPid}`}`,
-      ...(document.hook === null
-        ? []
-        : [`  hook         ${document.hook.error === null ? "done" : document.hook.error.message}`])
+      ...(ofHook === undefined ? [] : [`  hook         ${ofHook}`])
     ]
   })
   const trouble = troubleOf(standing)
