@@ -1,4 +1,5 @@
 /** `mosaic federation agent` as a peer has it: processes that live, fail and are killed, before real gateways. */
+import { spawnSync } from "node:child_process"
 import { createPrivateKey } from "node:crypto"
 import { existsSync, mkdirSync, readFileSync, watch, writeFileSync } from "node:fs"
 import { join } from "node:path"
@@ -19,6 +20,7 @@ interface StatusDocument {
   readonly renewals: number
   readonly failures: number
   readonly nextTryAt: string | null
+  readonly agentRuns: boolean
   readonly agentPid: number | null
   readonly error: { readonly code: string } | null
   readonly hookRunning: { readonly serial: string; readonly since: string } | null
@@ -399,6 +401,37 @@ layer(StepCaProcess.layer({ lifetimes }), { excludeTestServices: true, timeout: 
         const over = yield* agent(last.where, "--status", "--json")
         assert.strictEqual(over.code, 3)
         assert.include(["expired", "over"], status(over.stdout).state)
+      })
+    )
+
+    it.effect("says of an agent that is stopped that it runs, and does not answer", () =>
+      Effect.gen(function* () {
+        const { newGrant, newToken } = yield* grantor()
+        const { where } = yield* enrolledPeer(yield* newToken(yield* newGrant()))
+        const stopped = yield* startAgent(where, "--json")
+        const { pid } = JSON.parse(yield* stopped.began) as { readonly pid: number }
+        const before = status((yield* agent(where, "--status", "--json")).stdout)
+        assert.deepInclude(before, { agentRuns: true, agentPid: pid })
+        process.kill(pid, "SIGSTOP")
+        const seen = status((yield* agent(where, "--status", "--json")).stdout)
+        assert.deepInclude(seen, { agentRuns: true, agentPid: null })
+        const shown = yield* agent(where, "--status")
+        assert.match(shown.stdout, /\n {2}agent +a process that does not answer: it may be stopped\n/)
+        const once = yield* agent(where, "--once", "--json")
+        const { error } = documentOf<ErrorDocument>(once.stdout)
+        assert.deepStrictEqual([once.code, error.code], [7, "PEER_DIRECTORY_BUSY"])
+        assert.include(error.message, "in use by a process that does not answer; it may be stopped")
+        assert.include(error.remediation, "pgrep -af federation")
+        const found = spawnSync("pgrep", ["-af", "federation"], { encoding: "utf8" })
+        if (found.error === undefined)
+          assert.include(
+            found.stdout.split("\n").map((line) => Number.parseInt(line, 10)),
+            pid
+          )
+        process.kill(pid, "SIGCONT")
+        assert.strictEqual(yield* stopped.end("SIGTERM"), 0)
+        const after = status((yield* agent(where, "--status", "--json")).stdout)
+        assert.deepInclude(after, { agentRuns: false, agentPid: null })
       })
     )
 

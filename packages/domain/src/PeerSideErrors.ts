@@ -55,7 +55,11 @@ export class PeerDirectoryUnusable extends ErrorClass<PeerDirectoryUnusable>()(
 
 export class PeerDirectoryBusy extends ErrorClass<PeerDirectoryBusy>()(
   "PeerDirectoryBusy",
-  { directory: Schema.String, holder: Schema.String },
+  {
+    directory: Schema.String,
+    /** Null where that process does not tell it. */
+    pid: Schema.NullOr(Schema.Int)
+  },
   {
     code: "PEER_DIRECTORY_BUSY",
     title: "Another process works on the peer's directory",
@@ -64,8 +68,14 @@ export class PeerDirectoryBusy extends ErrorClass<PeerDirectoryBusy>()(
     httpStatus: 409,
     exitCode: ExitCode.storage,
     retryable: true,
-    message: ({ directory, holder }) => `${directory} is in use by process ${holder}`,
-    remediation: ({ holder }) => `let that process do its work, or end it first: kill ${holder}`
+    message: ({ directory, pid }) =>
+      pid === null
+        ? `${directory} is in use by a process that does not answer; it may be stopped`
+        : `${directory} is in use by process ${pid}`,
+    remediation: ({ pid }) =>
+      pid === null
+        ? `find that process, then let it go on (kill -CONT PID) or end it (kill -KILL PID): pgrep -af federation`
+        : `let that process do its work, or end it first: kill ${pid}`
   }
 ) {}
 

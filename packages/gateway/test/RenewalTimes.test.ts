@@ -13,6 +13,7 @@ import { describe } from "vitest"
 import type { AgentMemory } from "../src/client/AgentMemory.ts"
 import type { Held } from "../src/client/PeerDirectory.ts"
 import { metricsText, nextTry, stateOf, statusDocument, troubleOf } from "../src/client/PeerStatus.ts"
+import type { LockHolder } from "../src/client/ProcessLock.ts"
 import { parseHook } from "../src/client/RenewalHook.ts"
 import { askedToWait, pauseAfter, renewalTime } from "../src/client/RenewalTimes.ts"
 
@@ -120,7 +121,7 @@ describe("how a peer stands", () => {
   it.effect("is told by the clock at the moment of the question", () =>
     Effect.gen(function* () {
       const held = yield* dayLong
-      const stands = (hours: number, error: MosaicError | null, agent: string | null = null) => {
+      const stands = (hours: number, error: MosaicError | null, agent: LockHolder | null = null) => {
         const standing = {
           held,
           memory: memoryOf(held, error),
@@ -136,7 +137,7 @@ describe("how a peer stands", () => {
       const due = Duration.toHours(DateTime.distance(after(0), renewalTime(held)))
       assert.deepStrictEqual(stands(due + 0.1, null), ["due", null])
       assert.deepStrictEqual(stands(20, null), ["due", "5 RENEWAL_OVERDUE"])
-      assert.deepStrictEqual(stands(20, null, "4711"), ["due", null])
+      assert.deepStrictEqual(stands(20, null, { pid: 4711 }), ["due", null])
       assert.deepStrictEqual(stands(20, away), ["failing", "5 GATEWAY_UNREACHABLE"])
       assert.deepStrictEqual(stands(20, suspended), ["suspended", "3 GRANT_SUSPENDED"])
       assert.deepStrictEqual(stands(20, tooShort), ["ending", "3 GRANT_TOO_SHORT"])
@@ -174,7 +175,7 @@ describe("how a peer stands", () => {
   it.effect("says what to do about a renewal that nobody does, and about a hook that fails", () =>
     Effect.gen(function* () {
       const held = yield* dayLong
-      const agent = Option.none<string>()
+      const agent = Option.none<LockHolder>()
       const overdue = Option.getOrThrow(troubleOf({ held, memory: memoryOf(held), agent, now: after(20) }))
       assert.strictEqual(overdue.code, "RENEWAL_OVERDUE")
       assert.include(overdue.remediation, "start the agent: mosaic federation agent --dir DIR")

@@ -235,7 +235,7 @@ export const errorExamples: ReadonlyArray<MosaicError> = [
     problem: "there is no certificate in it",
     advice: "enroll first: mosaic federation enroll --token-file FILE --out /var/lib/mosaic/peer"
   }),
-  new PeerSide.PeerDirectoryBusy({ directory: "/var/lib/mosaic/peer", holder: "4711" }),
+  new PeerSide.PeerDirectoryBusy({ directory: "/var/lib/mosaic/peer", pid: 4711 }),
   new PeerSide.RenewalHookFailed({ command: "systemctl reload orders", outcome: "exit code 1" }),
   new PeerSide.RenewalOverdue({ serial, dueAt: passed, notAfter: expiresAt }),
   new Transport.CaConnectionRefused({ origin }),

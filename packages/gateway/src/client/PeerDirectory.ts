@@ -32,7 +32,7 @@ import type { DateTime } from "effect"
 import { Effect, Option, Redacted, Result, Schema, type Scope } from "effect"
 import { isTemporary, replaceFile, temporaryIn, writeNew } from "./internal/wholeFile.ts"
 import type { PeerKey } from "./PeerKey.ts"
-import { lockHolder, tryLock } from "./ProcessLock.ts"
+import { type LockHolder, lockHolder, tryLock } from "./ProcessLock.ts"
 import type { ReceivedCertificate } from "./ReceivedCertificate.ts"
 
 /** The names that stay, whatever is renewed. */
@@ -338,7 +338,7 @@ export const viewDirectory = (path: string): Effect.Effect<PeerDirectory, PeerDi
   Effect.as(checkMode(path), make(path))
 
 /** The process that works on it. */
-export const directoryHolder = (path: string): Effect.Effect<Option.Option<string>> => lockHolder(path)
+export const directoryHolder = (path: string): Effect.Effect<Option.Option<LockHolder>> => lockHolder(path)
 
 /** Alone, for as long as the scope. */
 export const openDirectory = (
@@ -347,7 +347,9 @@ export const openDirectory = (
   Effect.gen(function* () {
     yield* checkMode(path)
     const holder = yield* tryLock(path)
-    if (Option.isSome(holder)) return yield* new PeerDirectoryBusy({ directory: path, holder: holder.value })
+    if (Option.isSome(holder)) {
+      return yield* new PeerDirectoryBusy({ directory: path, pid: holder.value.pid })
+    }
     return make(path)
   })
 

@@ -8,6 +8,7 @@ import { RenewalOverdue } from "@mosaic-federation/domain/PeerSideErrors"
 import { DateTime, Duration, Option } from "effect"
 import type { AgentMemory } from "./AgentMemory.ts"
 import type { Held } from "./PeerDirectory.ts"
+import type { LockHolder } from "./ProcessLock.ts"
 import { endsGrant, isOver, renewalTime } from "./RenewalTimes.ts"
 
 /**
@@ -19,8 +20,8 @@ export type PeerState = "valid" | "due" | "failing" | "suspended" | "ending" | "
 export interface PeerStanding {
   readonly held: Held
   readonly memory: AgentMemory
-  /** The process id of the agent that runs. */
-  readonly agent: Option.Option<string>
+  /** The agent that runs. */
+  readonly agent: Option.Option<LockHolder>
   readonly now: DateTime.Utc
 }
 
@@ -124,7 +125,8 @@ export const statusDocument = (standing: PeerStanding) => {
       hookRunning === null || Option.isNone(agent)
         ? null
         : { serial: hookRunning.serial, since: iso(hookRunning.since) },
-    agentPid: Option.match(agent, { onNone: () => null, onSome: Number })
+    agentRuns: Option.isSome(agent),
+    agentPid: Option.match(agent, { onNone: () => null, onSome: ({ pid }) => pid })
   }
 }
 

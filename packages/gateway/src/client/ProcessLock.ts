@@ -9,6 +9,11 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Effect, Option, type Scope } from "effect"
 
+export interface LockHolder {
+  /** Null where it does not say, such as while it is stopped. */
+  readonly pid: number | null
+}
+
 const isLinux = process.platform === "linux"
 
 const addressOf = (directory: string) => {
@@ -17,21 +22,28 @@ const addressOf = (directory: string) => {
   return isLinux ? `\0${name}` : join(tmpdir(), `${name}.sock`)
 }
 
-/** The process id that the holder tells to whoever connects; none where nobody listens. */
+const silent: LockHolder = { pid: null }
+
+/** What connecting says where nobody listens; a holder that is stopped may have no place left for one more. */
+const nobody: ReadonlySet<string | undefined> = new Set(["ECONNREFUSED", "ENOENT", "ECONNRESET"])
+
+/** The holder tells its process id to whoever connects; none where nobody listens. */
 const holderAt = (address: string) =>
-  Effect.callback<Option.Option<string>>((resume) => {
+  Effect.callback<Option.Option<LockHolder>>((resume) => {
     let said = ""
     const socket = connect(address)
-    const done = (answer: Option.Option<string>) => {
+    const done = (answer: Option.Option<LockHolder>) => {
       socket.destroy()
       resume(Effect.succeed(answer))
     }
-    socket.setEncoding("utf8").setTimeout(2000, () => done(Option.some("unknown")))
+    socket.setEncoding("utf8").setTimeout(2000, () => done(Option.some(silent)))
     socket.on("data", (text: string) => {
       said += text
     })
-    socket.once("end", () => done(Option.some(/^\d{1,10}$/.test(said) ? said : "unknown")))
-    socket.once("error", () => done(Option.none()))
+    socket.once("end", () => done(Option.some(/^\d{1,10}$/.test(said) ? { pid: Number(said) } : silent)))
+    socket.once("error", ({ code }: NodeJS.ErrnoException) =>
+      done(nobody.has(code) ? Option.none() : Option.some(silent))
+    )
     return Effect.sync(() => socket.destroy())
   })
 
@@ -53,11 +65,11 @@ const take = Effect.fnUntraced(function* (address: string) {
 })
 
 /** The process that holds the lock of this directory, which must exist. */
-export const lockHolder = (directory: string): Effect.Effect<Option.Option<string>> =>
+export const lockHolder = (directory: string): Effect.Effect<Option.Option<LockHolder>> =>
   Effect.suspend(() => holderAt(addressOf(directory)))
 
 /** None: it is ours, for as long as the scope. Some: the process that has it. */
-export const tryLock = (directory: string): Effect.Effect<Option.Option<string>, never, Scope.Scope> =>
+export const tryLock = (directory: string): Effect.Effect<Option.Option<LockHolder>, never, Scope.Scope> =>
   Effect.gen(function* () {
     const address = addressOf(directory)
     const held = yield* Effect.acquireRelease(take(address), (server) =>
@@ -67,5 +79,5 @@ export const tryLock = (directory: string): Effect.Effect<Option.Option<string>,
       })
     )
     if (Option.isSome(held)) return Option.none()
-    return Option.some(Option.getOrElse(yield* holderAt(address), () => "unknown"))
+    return Option.some(Option.getOrElse(yield* holderAt(address), () => silent))
   })

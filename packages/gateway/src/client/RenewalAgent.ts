@@ -207,7 +207,7 @@ const makeAgent = ({ directory, hook, keyType, metricsPath, oids }: AgentOptions
         ...memory,
         hookRunning: running === null ? null : { serial: running.serial, since: running.since }
       },
-      agent: Option.some(String(process.pid)),
+      agent: Option.some({ pid: process.pid }),
       now
     }))
 

@@ -81,6 +81,11 @@ const hookWords = ({ hook, hookRunning }: ReturnType<typeof statusDocument>) => 
   return hook?.error === null ? "done" : hook?.error.message
 }
 
+const agentWords = ({ agentPid, agentRuns }: ReturnType<typeof statusDocument>) => {
+  if (!agentRuns) return "not running"
+  return agentPid === null ? "a process that does not answer: it may be stopped" : `process ${agentPid}`
+}
+
 const printStanding = Effect.fnUntraced(function* (standing: PeerStanding) {
   const [, , { grantIsOver, statusDocument, troubleOf }] = yield* load
   const document = statusDocument(standing)
@@ -95,7 +100,7 @@ const printStanding = Effect.fnUntraced(function* (standing: PeerStanding) {
       `  valid to     ${shown(document.notAfter, "")}  (${timeLeft(new Date(document.notAfter), now)})`,
       `  next try     ${shown(document.nextTryAt, "none")}`,
       `  renewals     ${document.renewals}, failures in a row ${document.failures}`,
-      `  agent        ${document.agentPid === null ? "not running" : `process ${document.agentPid}`}`,
+      `  agent        ${agentWords(document)}`,
       ...(ofHook === undefined ? [] : [`  hook         ${ofHook}`])
     ]
   })
