@@ -5,14 +5,16 @@ import { existsSync, mkdirSync, readFileSync, watch, writeFileSync } from "node:
 import { join } from "node:path"
 import { assert, layer } from "@effect/vitest"
 import type { GrantId } from "@mosaic-federation/domain/GrantId"
+import { EmbeddedPostgres } from "@mosaic-federation/issuance/EmbeddedPostgres"
 import { processIsRunning } from "@mosaic-federation/issuance/processIsRunning"
 import type { ReceivedRequest } from "@mosaic-federation/testing/HostileServer"
 import { StepCaProcess } from "@mosaic-federation/testing/StepCaProcess"
-import { Duration, Effect } from "effect"
+import { Duration, Effect, Layer, Redacted } from "effect"
 import { isRenewed, type LogLine, makeDue, startAgent } from "./support/agentProcess.ts"
 import { startGateway } from "./support/gatewayProcess.ts"
-import { documentOf, type ErrorDocument, mosaic, type Station } from "./support/mosaic.ts"
-import { grantor, grantorBehindProxy, heldIn, newcomer } from "./support/peers.ts"
+import { heldWay } from "./support/heldCa.ts"
+import { documentOf, type ErrorDocument, mosaic, type Station, station } from "./support/mosaic.ts"
+import { grantor, grantorAt, grantorBehindProxy, heldIn, newcomer } from "./support/peers.ts"
 
 interface StatusDocument {
   readonly state: string
@@ -22,7 +24,7 @@ interface StatusDocument {
   readonly nextTryAt: string | null
   readonly agentRuns: boolean
   readonly agentPid: number | null
-  readonly error: { readonly code: string } | null
+  readonly error: { readonly code: string; readonly remediation: string } | null
   readonly hookRunning: { readonly serial: string; readonly since: string } | null
   readonly hook: {
     readonly serial: string
@@ -432,6 +434,47 @@ layer(StepCaProcess.layer({ lifetimes }), { excludeTestServices: true, timeout: 
         assert.strictEqual(yield* stopped.end("SIGTERM"), 0)
         const after = status((yield* agent(where, "--status", "--json")).stdout)
         assert.deepInclude(after, { agentRuns: false, agentPid: null })
+      })
+    )
+
+    it.effect("tells a caller to ask the gateway's operator where the gateway's own database is away", () =>
+      Effect.gen(function* () {
+        const ca = yield* StepCaProcess
+        const home = yield* station()
+        const postgres = yield* Layer.build(EmbeddedPostgres.layerAt(home.environment["MOSAIC_HOME"] ?? ""))
+        const { connection } = yield* Effect.provide(EmbeddedPostgres, postgres)
+        const way = yield* heldWay({ path: connection.path })
+        const password = encodeURIComponent(Redacted.value(connection.password))
+        const database = `postgresql://${connection.username}:${password}@127.0.0.1:${way.port}/${connection.database}?sslmode=disable`
+        const { gateway, newGrant, newToken, operator } = yield* grantorAt({
+          ...ca,
+          environment: { ...ca.environment, DATABASE_URL: database }
+        })
+        const { dir, where } = yield* enrolledPeer(yield* newToken(yield* newGrant()))
+        const whoami = mosaic(where, ["federation", "whoami", "--dir", "peer", "--json"])
+        assert.strictEqual((yield* whoami).code, 0)
+        const remedy =
+          /^tell the gateway's operator the request id (\S+), under which its log has the cause; try again$/
+        way.hold("connections")
+        const refused = yield* whoami
+        const { error } = documentOf<ErrorDocument>(refused.stdout)
+        assert.deepStrictEqual([refused.code, error.code], [7, "STORAGE_UNAVAILABLE"])
+        const [, requestId = ""] = remedy.exec(error.remediation) ?? []
+        assert.include(error.message, `the gateway's log has the reason under request ${requestId}`)
+        yield* gateway.logged((line) => line["requestId"] === requestId && line["route"] === "/v1/whoami")
+        const remote = yield* Effect.flip(operator.grants.list({ query: {} }))
+        assert.match("remediation" in remote ? remote.remediation : "", remedy)
+
+        makeDue(dir)
+        const once = yield* agent(where, "--once")
+        assert.match(
+          once.stderr,
+          /\n {2}do: {2}tell the gateway's operator the request id \S+, .*; try again\n/
+        )
+        const seen = status((yield* agent(where, "--status", "--json")).stdout)
+        assert.deepStrictEqual([seen.state, seen.error?.code], ["failing", "STORAGE_UNAVAILABLE"])
+        assert.match(seen.error?.remediation ?? "", remedy)
+        way.release()
       })
     )
 

@@ -49,6 +49,10 @@ export interface ErrorClassStatics {
  */
 const oneLine = (sentence: string): string => sentence.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+ */gu, " ")
 
+/** The error itself, telling another remedy than its class does. */
+export const withRemedy = <E extends ErrorFacets>(error: E, sentence: string): E =>
+  Object.defineProperty(error, "remediation", { value: oneLine(sentence), configurable: true })
+
 export const ErrorClass =
   <Self>() =>
   <Tag extends string, const Fields extends Schema.Struct.Fields>(

@@ -6,8 +6,9 @@
 import { Effect, Option, Schema, SchemaIssue, SchemaTransformation } from "effect"
 import { HttpApiSchema } from "effect/http-api"
 import { CurrentRequest } from "../CurrentRequest.ts"
-import type { ErrorClassStatics } from "../ErrorClass.ts"
+import { type ErrorClassStatics, withRemedy } from "../ErrorClass.ts"
 import { MosaicError } from "../MosaicError.ts"
+import { callersRemedy, isOfGateway } from "./CallersRemedy.ts"
 
 export const problemMediaType = "application/problem+json"
 
@@ -20,7 +21,7 @@ export const Problem = Schema.Struct({
   /** The evidence, in one sentence. */
   detail: Schema.String,
   code: Schema.String,
-  /** What to do, in one sentence. */
+  /** What to do, in one sentence for whoever asked. */
   remediation: Schema.String,
   /** True where the same request may succeed later with nothing changed. */
   retryable: Schema.Boolean,
@@ -41,14 +42,14 @@ const decode = Schema.decodeUnknownOption(json)
 
 export const problemOf = (error: MosaicError, requestId: string): Problem => {
   const { _tag, ...details } = encode(error) as { readonly _tag: string } & Record<string, unknown>
-  const { code, httpStatus, message, remediation, retryable, title } = error
+  const { code, httpStatus, message, retryable, title } = error
   return {
     type: `${errorsPath}#${code.toLowerCase()}`,
     title,
     status: httpStatus,
     detail: message,
     code,
-    remediation,
+    remediation: callersRemedy(error, requestId),
     retryable,
     requestId,
     details
@@ -60,8 +61,10 @@ const tags: ReadonlyMap<string, string> = new Map(
 )
 
 /** None for a code that a newer gateway may have. */
-export const errorOf = ({ code, details }: Problem): Option.Option<MosaicError> =>
-  decode({ _tag: tags.get(code), ...details })
+export const errorOf = ({ code, details, requestId }: Problem): Option.Option<MosaicError> =>
+  Option.map(decode({ _tag: tags.get(code), ...details }), (error) =>
+    isOfGateway(error) ? withRemedy(error, callersRemedy(error, requestId)) : error
+  )
 
 type AnyErrorClass = Schema.Top &
   ErrorClassStatics & { readonly Type: MosaicError; readonly identifier: string }

@@ -117,7 +117,24 @@ describe("problem details", () => {
       assert.strictEqual(wire.status, error.httpStatus)
       assert.strictEqual(wire.detail, error.message)
       assert.strictEqual(wire.requestId, requestId)
+      assert.strictEqual(back.remediation, wire.remediation)
       assert.notProperty(wire.details, "_tag")
+    }
+  })
+})
+
+describe("the remedy on the wire", () => {
+  it("is the operator's where the gateway's own parts fail, with the request's id, and else that of the class", () => {
+    const told = (code: string) => problemOf(exampleOf(code), requestId).remediation
+    const tell = `tell the gateway's operator the request id ${requestId}, under which its log has the cause`
+    for (const code of ["STORAGE_UNAVAILABLE", "CA_TIMEOUT", "CA_INTERNAL_ERROR"]) {
+      assert.strictEqual(told(code), `${tell}; try again`)
+    }
+    for (const code of ["STORAGE_FAILED", "CA_TOKEN_REFUSED", "TOKEN_SIGNING_FAILED", "INTERNAL_ERROR"]) {
+      assert.strictEqual(told(code), tell)
+    }
+    for (const code of ["GRANT_NOT_FOUND", "CA_RATE_LIMITED", "SERVER_OVERLOADED"]) {
+      assert.strictEqual(told(code), exampleOf(code).remediation)
     }
   })
 })

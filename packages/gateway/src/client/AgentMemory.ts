@@ -1,4 +1,5 @@
 /** What an agent must know again after a restart: how the last tries went, and whether the hook has been told. */
+import { withRemedy } from "@mosaic-federation/domain/ErrorClass"
 import { MosaicError } from "@mosaic-federation/domain/MosaicError"
 import { Effect, Option, Schema } from "effect"
 import type { Held, PeerDirectory } from "./PeerDirectory.ts"
@@ -18,6 +19,8 @@ const AgentMemory = Schema.Struct({
   /** Not before the last failure's pause is over; null where the certificate's own time holds. */
   nextTryAt: Schema.NullOr(Instant),
   error: Schema.NullOr(MosaicError),
+  /** What that error says to do, where the gateway has another remedy for its callers than the class has. */
+  remedy: Schema.optionalKey(Schema.NullOr(Schema.String)),
   hook: Schema.NullOr(
     Schema.Struct({
       serial: Schema.String,
@@ -50,11 +53,17 @@ const fresh = (serial: string): AgentMemory => ({
 /** A new certificate makes an end of what was wrong with the one before. */
 export const recall = (directory: PeerDirectory, { by, leaf }: Held): AgentMemory => {
   const memory = Option.getOrUndefined(Option.flatMap(directory.read(fileName), decode))
-  if (memory?.serial === leaf.serial) return memory
+  if (memory?.serial === leaf.serial) {
+    const { error, remedy = null } = memory
+    return error === null || remedy === null ? memory : { ...memory, error: withRemedy(error, remedy) }
+  }
   const renewals = by === "renewal" ? (memory?.renewals ?? 0) + 1 : 0
   const hookRunning = memory?.hookRunning ?? null
   return { ...fresh(leaf.serial), renewals, hook: memory?.hook ?? null, hookRunning }
 }
 
 export const remember = (directory: PeerDirectory, memory: AgentMemory) =>
-  Effect.suspend(() => directory.write(fileName, `${encode(memory)}\n`))
+  Effect.suspend(() => {
+    const remedy = memory.error?.remediation ?? null
+    return directory.write(fileName, `${encode({ ...memory, remedy })}\n`)
+  })
