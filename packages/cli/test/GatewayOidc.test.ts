@@ -56,7 +56,7 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("operators of an OID
   it.effect("have certificates issued, and are told of a grant that is none", () =>
     Effect.gen(function* () {
       const issuer = yield* oidcIssuer(["issue"])
-      const { as } = yield* gatewayFor(issuer)
+      const { as, gateway } = yield* gatewayFor(issuer, { MOSAIC_METRICS_LISTEN: "127.0.0.1:0" })
       const operator = yield* as(yield* issuer.token("issue"))
       const grant = yield* operator.grants.create({
         payload: {
@@ -72,6 +72,9 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("operators of an OID
       assert.strictEqual((yield* issue(grant.id)).grantId, grant.id)
       const error = yield* Effect.flip(issue(GrantId.make(randomUUID())))
       assert.strictEqual("code" in error ? error.code : error._tag, "GRANT_NOT_FOUND")
+      const { url } = yield* gateway.logged(({ message }) => message === "metrics without a key")
+      const metrics = yield* Effect.promise(() => fetch(String(url)).then((response) => response.text()))
+      assert.include(metrics, 'mosaic_issuance_step_duration_seconds_count{step="find_grant"} 2\n')
     })
   )
 

@@ -8,6 +8,7 @@ import { catalogue } from "@mosaic-federation/domain/MosaicError"
 import { PeerName } from "@mosaic-federation/domain/Grant"
 import { GrantId } from "@mosaic-federation/domain/GrantId"
 import { UserId } from "@mosaic-federation/domain/UserId"
+import { timedSteps } from "@mosaic-federation/issuance/IssuanceMetrics"
 import { makeCsr } from "@mosaic-federation/testing/Csr"
 import { StepCaProcess } from "@mosaic-federation/testing/StepCaProcess"
 import { makeRoot } from "@mosaic-federation/testing/TestPki"
@@ -482,9 +483,23 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("mosaic gateway serv
         "mosaic_certificates_live 1",
         "mosaic_certificates_expiring 0",
         "mosaic_queue_oldest_due_seconds 0",
-        'mosaic_ca_request_duration_seconds_count{operation="sign"} 1',
-        'mosaic_issuance_step_duration_seconds_count{step="ask_ca"} 1',
-        'mosaic_issuance_step_duration_seconds_count{step="check_conformance"} 1'
+        'mosaic_ca_request_duration_seconds_count{operation="sign"} 1'
+      ])
+      // The key of the request has brought the grant with it.
+      for (const step of timedSteps.filter((one) => one !== "find_grant")) {
+        assert.include(lines, `mosaic_issuance_step_duration_seconds_count{step="${step}"} 1`)
+        const sum = new RegExp(`^mosaic_issuance_step_duration_seconds_sum\\{step="${step}"\\} (\\S+)$`, "m")
+        const seconds = Number(sum.exec(text)?.[1])
+        assert.isTrue(seconds > 0 && seconds < 60, `${step}: ${seconds}`)
+      }
+      const refused = yield* Effect.flip(
+        operator.certificates.issue({ params: { id: grant.id }, headers: {}, payload: { csr: "none" } })
+      )
+      assert.strictEqual(refused._tag, "CsrMalformed")
+      const after = yield* get(`${gateway.url}/metrics`, rootPath, { authorization: `Bearer ${admin.key}` })
+      assert.includeMembers(after.text.split("\n"), [
+        'mosaic_issuance_step_duration_seconds_count{step="read_csr"} 2',
+        'mosaic_issuance_step_duration_seconds_count{step="check_grant"} 1'
       ])
       const readAt = /^mosaic_ledger_read_timestamp_seconds (\S+)$/m.exec(text)?.[1]
       assert.approximately(Number(readAt), Date.now() / 1000, 120)

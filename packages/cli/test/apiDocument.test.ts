@@ -36,4 +36,9 @@ describe("docs/api.md", () => {
     )
     assert.deepStrictEqual(missing, [])
   })
+
+  it("has every step of an issuance that is timed", () => {
+    const missing = IssuanceMetrics.timedSteps.filter((step) => !page.includes(`\`${step}\` (`))
+    assert.deepStrictEqual(missing, [])
+  })
 })

@@ -38,7 +38,7 @@ import { makeConvoys } from "./internal/convoy.ts"
 import { retryFailed } from "./internal/retryFailed.ts"
 import { spanned } from "./internal/spanned.ts"
 import { IssuanceConfig } from "./IssuanceConfig.ts"
-import { timedStep } from "./IssuanceMetrics.ts"
+import { timedResult, timedStep } from "./IssuanceMetrics.ts"
 import { randomSerial } from "./randomSerial.ts"
 import { keepIntentsEvery } from "./TaskRepo.ts"
 import { randomJti } from "./TokenSigner.ts"
@@ -167,6 +167,11 @@ export class Issuance extends Context.Service<
         })
       })
 
+      const timedRead = timedResult("read_csr")
+      const timedFind = timedStep("find_grant")
+      const timedCheck = timedResult("check_grant")
+      const timedIntent = timedStep("record_intent")
+
       const recordIntent = ({ csr, grant, jti, requestedAt, serial, validity }: Asked) =>
         CurrentRequest.use(({ requestId, requester }) =>
           grants.recordIntent({
@@ -180,7 +185,7 @@ export class Issuance extends Context.Service<
             requestedAt,
             notAfter: validity.notAfter
           })
-        )
+        ).pipe(timedIntent)
 
       const timedAsk = timedStep("ask_ca")
 
@@ -294,8 +299,11 @@ export class Issuance extends Context.Service<
         const { grant } = request
         // 3. Check the request against the grant, at this very moment.
         const requestedAt = yield* DateTime.now
-        const validity = yield* Effect.fromResult(decideValidity(grant, request, lifetimes, requestedAt))
-        yield* Effect.fromResult(checkRequestedNames(csr, grant.id))
+        const validity = yield* timedCheck(() =>
+          Result.flatMap(decideValidity(grant, request, lifetimes, requestedAt), (decided) =>
+            Result.map(checkRequestedNames(csr, grant.id), () => decided)
+          )
+        )
         // 4. Choose the serial number and record the intent, before the CA hears of it.
         const serial = randomSerial()
         const asked: Asked = { grant, csr, validity, requestedAt, serial, jti: randomJti() }
@@ -307,7 +315,7 @@ export class Issuance extends Context.Service<
             return yield* new IssuanceInProgress({ grantId: grant.id, serial: begun.serial })
           case "NotGranted":
             // The grant has changed since it was read.
-            return yield* attempt({ ...request, grant: yield* grants.find(grant.id) }, csr)
+            return yield* attempt({ ...request, grant: yield* timedFind(grants.find(grant.id)) }, csr)
           case "Recorded":
             open.add(serial)
             return yield* finish(asked).pipe(
@@ -327,7 +335,7 @@ export class Issuance extends Context.Service<
         issueUnder: Effect.fnUntraced(function* (
           request: GrantedRequest
         ): Effect.fn.Return<IssuedCert, IssuanceError> {
-          return yield* issueFor(request, yield* Effect.fromResult(readCsr(request.csrPem)))
+          return yield* issueFor(request, yield* timedRead(() => readCsr(request.csrPem)))
         }, spanned("Issuance.issue")),
         issue: Effect.fnUntraced(function* (
           input: IssueCertRequest
@@ -336,9 +344,9 @@ export class Issuance extends Context.Service<
           const request = yield* decodeRequest(input).pipe(
             Effect.mapError((error) => new RequestInvalid({ problem: error.message }))
           )
-          const csr = yield* Effect.fromResult(readCsr(request.csrPem))
+          const csr = yield* timedRead(() => readCsr(request.csrPem))
           // 2. Find the grant, of the user that was named.
-          const grant = yield* grants.find(request.grantId)
+          const grant = yield* timedFind(grants.find(request.grantId))
           yield* Effect.fromResult(checkSubject(grant, request.subjectUserId))
           const { lifetime } = request
           return yield* issueFor({ grant, ...(lifetime === undefined ? {} : { lifetime }) }, csr)

@@ -23,7 +23,7 @@ import { detailOf, requestIdOf, retryAfterOf } from "./CaAnswer.ts"
 import { retryFailed } from "./internal/retryFailed.ts"
 import { spanned } from "./internal/spanned.ts"
 import { IssuanceConfig } from "./IssuanceConfig.ts"
-import { timedCaRequest } from "./IssuanceMetrics.ts"
+import { timedCaRequest, timedStep } from "./IssuanceMetrics.ts"
 import { nothingWasSent, PinnedHttpClient, type PinnedResponse } from "./PinnedHttpClient.ts"
 import { TokenDiagnosis } from "./TokenDiagnosis.ts"
 import { type OneTimeToken, type SignClaims, TokenSigner } from "./TokenSigner.ts"
@@ -116,6 +116,7 @@ export class StepCa extends Context.Service<
       const signer = yield* TokenSigner
       const diagnosis = yield* TokenDiagnosis
 
+      const timedToken = timedStep("sign_token")
       const timedSign = timedCaRequest("sign")
       const timedRevoke = timedCaRequest("revoke")
 
@@ -163,7 +164,7 @@ export class StepCa extends Context.Service<
       })
 
       const signOnce = Effect.fnUntraced(function* (request: SignRequest, jti: string) {
-        const token = yield* signer.forSigning(request.claims, jti)
+        const token = yield* timedToken(signer.forSigning(request.claims, jti))
         const { response, reused } = yield* timedSign(
           present(token, "/1.0/sign", {
             csr: request.csrPem,

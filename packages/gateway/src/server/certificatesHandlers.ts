@@ -8,6 +8,7 @@ import { checkStatus } from "@mosaic-federation/issuance/GrantPolicy"
 import { GrantRepo } from "@mosaic-federation/issuance/GrantRepo"
 import { IdempotencyRepo } from "@mosaic-federation/issuance/IdempotencyRepo"
 import { type GrantedRequest, Issuance } from "@mosaic-federation/issuance/Issuance"
+import { timedStep } from "@mosaic-federation/issuance/IssuanceMetrics"
 import { DateTime, Duration, Effect, Option, Result } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { issuedDocument } from "../operator/certificateDocuments.ts"
@@ -27,6 +28,7 @@ export const layer = HttpApiBuilder.group(
     const idempotency = yield* IdempotencyRepo
     const issuance = yield* Issuance
     const limits = yield* RateLimits
+    const timedFind = timedStep("find_grant")
 
     /** With a key, what the same request brought before; it runs anew where that is worth nothing any more. */
     const once = Effect.fnUntraced(function* <E, R>(
@@ -53,7 +55,7 @@ export const layer = HttpApiBuilder.group(
     return handlers.handleAll({
       issue: Effect.fnUntraced(function* ({ headers, params, payload }) {
         yield* limits.count(perGrant, params.id)
-        const grant = (yield* GrantOfPath) ?? (yield* grants.find(params.id))
+        const grant = (yield* GrantOfPath) ?? (yield* timedFind(grants.find(params.id)))
         const { csr: csrPem, lifetime } = payload
         const request = { grant, csrPem, ...(lifetime === undefined ? {} : { lifetime }) }
         const issue = countIssuance(issuance.issueUnder(request))
