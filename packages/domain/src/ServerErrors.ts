@@ -228,7 +228,8 @@ export class ServerDraining extends ErrorClass<ServerDraining>()(
   {
     code: "SERVER_DRAINING",
     title: "The gateway is shutting down",
-    explanation: "It finishes the requests that it has and takes no more. Nothing was done.",
+    explanation:
+      "It finishes the requests that it has and takes no more, and this one was not finished in the time that there was. A certificate that was being issued is settled in the ledger; the same request with the same CSR is safe to repeat.",
     httpStatus: 503,
     exitCode: ExitCode.unavailable,
     retryable: true,

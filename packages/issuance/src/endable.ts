@@ -3,16 +3,21 @@
  * had begun, before that something's error is told. `Effect.raceFirst` and `Effect.timeoutOrElse` do the same with a fiber
  * for each side; the side that hardly ever wins needs none.
  */
-import { Effect, Fiber } from "effect"
+import { Effect, Fiber, Function } from "effect"
+
+/** Tells an error; `meanwhile`, where it is given, has what settles the effect, and the error is told once that ends. */
+export type End<E> = (error: E, meanwhile?: (settling: Effect.Effect<void>) => Effect.Effect<unknown>) => void
 
 /** `arm` gets the call that ends the effect, and gives back what takes that call off again. */
 export const endable = <A, E, R, E2>(
   effect: Effect.Effect<A, E, R>,
-  arm: (end: (error: E2) => void) => () => void
+  arm: (end: End<E2>) => () => void
 ): Effect.Effect<A, E | E2, R> =>
   Effect.flatMap(Effect.forkChild(effect, { startImmediately: true }), (fiber) =>
     Effect.callback<A, E | E2>((resume) => {
-      const disarm = arm((error) => resume(Effect.andThen(Fiber.interrupt(fiber), Effect.fail(error))))
+      const disarm = arm((error, meanwhile = Function.identity) => {
+        resume(Effect.andThen(meanwhile(Fiber.interrupt(fiber)), Effect.fail(error)))
+      })
       fiber.addObserver((exit) => {
         disarm()
         resume(exit)

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber } from "effect"
-import { endable, endAfter } from "../src/endable.ts"
+import { type End, endable, endAfter } from "../src/endable.ts"
 import { turn } from "./support/turn.ts"
 
 /** Something that can be ended, and whether anything still listens for its end. */
@@ -48,6 +48,39 @@ describe("endable", () => {
       assert.deepStrictEqual(yield* Fiber.await(fiber), Exit.fail("over"))
       assert.deepStrictEqual(done, ["settled"])
       assert.strictEqual(listeners(), 0)
+    })
+  )
+
+  it.effect("tells the error at once where it is settled meanwhile", () =>
+    Effect.gen(function* () {
+      const settled = yield* Deferred.make<void>()
+      const done: Array<string> = []
+      const effect = Effect.onInterrupt(Effect.never, () =>
+        Effect.andThen(
+          Deferred.await(settled),
+          Effect.sync(() => done.push("settled"))
+        )
+      )
+      let settling: Fiber.Fiber<void> | undefined
+      const arm = (end: End<string>) => {
+        end("over", (interrupted) =>
+          Effect.map(Effect.forkDetach(interrupted, { startImmediately: true }), (fiber) => {
+            settling = fiber
+          })
+        )
+        return () => undefined
+      }
+      const told = yield* Deferred.make<string>()
+      const fiber = yield* Effect.forkChild(
+        endable(effect, arm).pipe(Effect.catch((error) => Deferred.succeed(told, error))),
+        { startImmediately: true }
+      )
+      assert.strictEqual(yield* Deferred.await(told), "over")
+      assert.deepStrictEqual(done, [])
+      yield* Deferred.succeed(settled, undefined)
+      if (settling !== undefined) yield* Fiber.await(settling)
+      yield* Fiber.await(fiber)
+      assert.deepStrictEqual(done, ["settled"])
     })
   )
 

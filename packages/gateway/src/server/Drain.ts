@@ -8,7 +8,7 @@ import { ServerConfig } from "./ServerConfig.ts"
 /** On a connection that is open a request may be on its way: so long after the last answer none is. */
 const quiet = Duration.millis(250)
 
-/** Requests that the deadline has ended get this long to say so, and issuances to settle what they have begun. */
+/** Issuances that the deadline has ended get this long to settle what they have begun; their clients know by then. */
 const lastWords = Duration.seconds(15)
 
 export class Drain extends Context.Service<

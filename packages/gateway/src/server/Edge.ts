@@ -17,7 +17,7 @@ import {
   ServerDraining,
   ServerOverloaded
 } from "@mosaic-federation/domain/ServerErrors"
-import { endable, endAfter } from "@mosaic-federation/issuance/endable"
+import { type End, endable, endAfter } from "@mosaic-federation/issuance/endable"
 import { Cause, Clock, Context, Duration, Effect, Option, References, Tracer } from "effect"
 import { HttpRouter, HttpServerError, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { RateLimits } from "../RateLimits.ts"
@@ -129,15 +129,22 @@ export const layer = HttpRouter.middleware(
 
     const outOfTime = endAfter(requestMillis, () => new RequestTimedOut({ afterSeconds }))
 
-    /** The handler is interrupted, and has settled what it had begun, before the client is answered. */
+    /**
+     * The handler is interrupted, and has settled what it had begun, before the client is answered; at the end of the
+     * server the client is answered at once, and the end waits for what is being settled.
+     */
     const inTime = <A, E, R>(request: Request, handled: Effect.Effect<A, E, R>) =>
-      endable(handled, (tell: (error: RequestTimedOut | ServerDraining) => void) => {
-        const end = (error: RequestTimedOut | ServerDraining) => {
+      endable(handled, (end: End<RequestTimedOut | ServerDraining>) => {
+        const forgetTime = outOfTime((error) => {
           spareSocket(request)
-          tell(error)
-        }
-        const forgetTime = outOfTime(end)
-        const forgetDeadline = drain.atDeadline(() => end(new ServerDraining({ retryAfterSeconds: 5 })))
+          end(error)
+        })
+        const forgetDeadline = drain.atDeadline(() => {
+          spareSocket(request)
+          end(new ServerDraining({ retryAfterSeconds: 5 }), (settling) =>
+            Effect.forkDetach(drain.counted(settling), { startImmediately: true })
+          )
+        })
         return () => {
           forgetTime()
           forgetDeadline()
