@@ -6,7 +6,7 @@ import { assert, layer } from "@effect/vitest"
 import { formatEnrollmentToken } from "@mosaic-federation/domain/EnrollmentToken"
 import { makeCsr } from "@mosaic-federation/testing/Csr"
 import { freePort } from "@mosaic-federation/testing/freePort"
-import { hangUp, makeTlsServer, text } from "@mosaic-federation/testing/HostileServer"
+import { hangUp, makeTlsServer, silence, text } from "@mosaic-federation/testing/HostileServer"
 import { StepCaProcess } from "@mosaic-federation/testing/StepCaProcess"
 import { type Authority, makeRoot, makeServerIdentity } from "@mosaic-federation/testing/TestPki"
 import { Effect, Redacted } from "effect"
@@ -310,7 +310,8 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("mosaic federation e
           "GATEWAY_ANSWER_UNREADABLE",
           "a redirect"
         ],
-        ["silence", underEvil, hangUp, "GATEWAY_ANSWER_LOST", "closed"]
+        ["a hang-up", underEvil, hangUp, "GATEWAY_UNREACHABLE", "GET /v1/roots: the connection was closed"],
+        ["silence", underGood, silence, "GATEWAY_UNREACHABLE", "GET /v1/roots: no complete answer within"]
       ] as const
       for (const [name, identity, behaviour, code, why] of cases) {
         const server = yield* makeTlsServer(identity, behaviour)
@@ -323,6 +324,12 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("mosaic federation e
           assert.include(
             error.remediation,
             "see that the URL leads to the grantor's gateway and to nobody else"
+          )
+        }
+        if (code === "GATEWAY_UNREACHABLE") {
+          assert.match(
+            error.remediation,
+            /^try again; if it stays so, .* tell the grantor that the gateway at /
           )
         }
         assert.deepStrictEqual(

@@ -321,7 +321,7 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("the operator's comm
           "GATEWAY_UNREACHABLE",
           5
         )
-        assert.strictEqual(down.message, `no connection to https://localhost:${port} (ECONNREFUSED)`)
+        assert.strictEqual(down.message, `no answer from https://localhost:${port} (ECONNREFUSED)`)
         const nowhere = yield* at({}, "--gateway", "https://gateway.invalid")
         assert.match(refusal(nowhere, "GATEWAY_UNREACHABLE", 5).message, /\((?:ENOTFOUND|EAI_AGAIN)\)$/)
 

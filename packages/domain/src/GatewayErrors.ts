@@ -6,20 +6,25 @@ import { ExitCode } from "./ExitCode.ts"
 const unavailable = { exitCode: ExitCode.unavailable } as const
 const url = { url: Schema.String } as const
 
+/** Who asked: the remedies of a peer are others. */
+const asker = { asker: Schema.Literals(["operator", "peer"]) } as const
+
 export class GatewayUnreachable extends ErrorClass<GatewayUnreachable>()(
   "GatewayUnreachable",
-  { ...url, reason: Schema.String },
+  { ...url, reason: Schema.String, ...asker },
   {
     ...unavailable,
     code: "GATEWAY_UNREACHABLE",
     title: "The gateway cannot be reached",
     explanation:
-      "Nothing answers at its URL: the connection is refused, there is no way or no address, or none came about in time. Nothing was asked.",
+      "Nothing answers at its URL: the connection is refused, there is no way or no address, or none came about in time; to a newcomer not even its roots are told. Nothing else was asked, and nothing secret was sent.",
     httpStatus: 503,
     retryable: true,
-    message: ({ reason, url }) => `no connection to ${url} (${reason})`,
-    remediation: ({ url }) =>
-      `see that the gateway runs (mosaic gateway serve) and that the URL is its own (--gateway, MOSAIC_GATEWAY_URL): curl --cacert ROOT_FILE ${url}/healthz`
+    message: ({ reason, url }) => `no answer from ${url} (${reason})`,
+    remediation: ({ asker, url }) =>
+      asker === "peer"
+        ? `try again; if it stays so, see that this machine's network leads there (openssl s_client -connect HOST:PORT), then tell the grantor that the gateway at ${url} does not answer`
+        : `see that the gateway runs (mosaic gateway serve) and that the URL is its own (--gateway, MOSAIC_GATEWAY_URL): curl --cacert ROOT_FILE ${url}/healthz`
   }
 ) {}
 
@@ -63,8 +68,7 @@ export class GatewayUntrusted extends ErrorClass<GatewayUntrusted>()(
     ...url,
     check: Schema.Literals(["issuer", "name", "time", "handshake"]),
     reason: Schema.String,
-    /** Who asked: the remedies of a peer are others. */
-    asker: Schema.Literals(["operator", "peer"])
+    ...asker
   },
   {
     ...unavailable,
@@ -81,7 +85,7 @@ export class GatewayUntrusted extends ErrorClass<GatewayUntrusted>()(
 
 export class GatewayAnswerLost extends ErrorClass<GatewayAnswerLost>()(
   "GatewayAnswerLost",
-  { ...url, reason: Schema.String },
+  { ...url, reason: Schema.String, ...asker },
   {
     ...unavailable,
     code: "GATEWAY_ANSWER_LOST",
@@ -91,8 +95,10 @@ export class GatewayAnswerLost extends ErrorClass<GatewayAnswerLost>()(
     httpStatus: 504,
     retryable: false,
     message: ({ reason, url }) => `${url}: ${reason}`,
-    remediation: () =>
-      `look what is on record before you ask again: mosaic federation grant list, cert list or token list`
+    remediation: ({ asker }) =>
+      asker === "peer"
+        ? `run the same command again: the same key and request bring the same certificate; if it stays so, tell the grantor`
+        : `look what is on record before you ask again: mosaic federation grant list, cert list or token list`
   }
 ) {}
 

@@ -179,6 +179,11 @@ describe("the client of a gateway", () => {
         server.behave(behaviour)
         assertFails(yield* Effect.flip(getGrant(client)), expected)
       }
+      const peer = yield* facing(hangUp, { asker: "peer" })
+      assertFails(yield* Effect.flip(getGrant(peer.client)), {
+        ...lost(/the connection was closed before an answer$/),
+        remedy: "run the same command again: the same key and request bring the same certificate"
+      })
     })
   )
 
@@ -224,7 +229,7 @@ describe("the client of a gateway", () => {
 
       assertFails(yield* tell(yield* freePort, root.pem), {
         code: "GATEWAY_UNREACHABLE",
-        message: /^no connection to https:\/\/localhost:\d+ \(ECONNREFUSED\)$/,
+        message: /^no answer from https:\/\/localhost:\d+ \(ECONNREFUSED\)$/,
         remedy: "see that the gateway runs (mosaic gateway serve)"
       })
     })

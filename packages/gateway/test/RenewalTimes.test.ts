@@ -59,7 +59,11 @@ const tooShort = new GrantTooShort({
   expiresAt: after(21),
   shortest: Duration.minutes(5)
 })
-const away = new GatewayUnreachable({ url: "https://gateway.example:8443", reason: "ECONNREFUSED" })
+const away = new GatewayUnreachable({
+  url: "https://gateway.example:8443",
+  reason: "ECONNREFUSED",
+  asker: "peer"
+})
 
 describe("renewal times", () => {
   it.effect(

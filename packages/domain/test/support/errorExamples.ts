@@ -208,14 +208,18 @@ export const errorExamples: ReadonlyArray<MosaicError> = [
     names: "gateway.example",
     requestId
   }),
-  new Gateway.GatewayUnreachable({ url: gatewayUrl, reason: "ECONNREFUSED" }),
+  new Gateway.GatewayUnreachable({ url: gatewayUrl, reason: "ECONNREFUSED", asker: "operator" }),
   new Gateway.GatewayUntrusted({
     url: gatewayUrl,
     check: "issuer",
     reason: "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
     asker: "operator"
   }),
-  new Gateway.GatewayAnswerLost({ url: gatewayUrl, reason: "no complete answer within 60000 ms" }),
+  new Gateway.GatewayAnswerLost({
+    url: gatewayUrl,
+    reason: "no complete answer within 60000 ms",
+    asker: "operator"
+  }),
   new Gateway.GatewayAnswerUnreadable({ url: gatewayUrl, problem: "200 with a body that is not JSON" }),
   new Gateway.GatewayErrorUnknown({
     url: gatewayUrl,

@@ -52,10 +52,10 @@ const gatewayError = (error: TransportError, asker: GatewayUntrusted["asker"]): 
   const url = error.origin
   switch (error._tag) {
     case "CaConnectionRefused":
-      return new GatewayUnreachable({ url, reason: "ECONNREFUSED" })
+      return new GatewayUnreachable({ url, reason: "ECONNREFUSED", asker })
     case "CaUnreachable":
     case "CaNameNotResolved":
-      return new GatewayUnreachable({ url, reason: error.reason })
+      return new GatewayUnreachable({ url, reason: error.reason, asker })
     case "CaIssuerUnknown":
       return new GatewayUntrusted({ url, check: "issuer", reason: error.reason, asker })
     case "CaCertificateExpired":
@@ -66,12 +66,12 @@ const gatewayError = (error: TransportError, asker: GatewayUntrusted["asker"]): 
       return new GatewayUntrusted({ url, check: "handshake", reason: error.reason, asker })
     case "CaTimeout":
       return error.phase === "connect"
-        ? new GatewayUnreachable({ url, reason: `none within ${error.afterMillis} ms` })
-        : new GatewayAnswerLost({ url, reason: `no complete answer within ${error.afterMillis} ms` })
+        ? new GatewayUnreachable({ url, reason: `no connection within ${error.afterMillis} ms`, asker })
+        : new GatewayAnswerLost({ url, reason: `no complete answer within ${error.afterMillis} ms`, asker })
     case "CaConnectionReset":
-      return new GatewayAnswerLost({ url, reason: "the connection was closed before an answer" })
+      return new GatewayAnswerLost({ url, reason: "the connection was closed before an answer", asker })
     case "CaResponseTruncated":
-      return new GatewayAnswerLost({ url, reason: "the answer ended before its body was complete" })
+      return new GatewayAnswerLost({ url, reason: "the answer ended before its body was complete", asker })
     case "CaResponseTooLarge":
       return new GatewayAnswerUnreadable({ url, problem: `more than ${error.mostBytes} bytes` })
     case "CaResponseNotJson":

@@ -16,6 +16,9 @@ import { GatewayClient } from "./GatewayClient.ts"
 /** However slowly it speaks. */
 const patience = Duration.seconds(5)
 
+/** The roots lie ready: a gateway that does not say them for so long does not answer. */
+const rootsPatience = Duration.seconds(20)
+
 /** As the server sent them, the leaf first. */
 const pemsOf = (leaf: DetailedPeerCertificate): ReadonlyArray<string> => {
   const seen = new Map<string, string>()
@@ -30,7 +33,7 @@ const pemsOf = (leaf: DetailedPeerCertificate): ReadonlyArray<string> => {
 const connectFailure = (url: string, { code = "UNKNOWN" }: NodeJS.ErrnoException) =>
   code.startsWith("ERR_SSL_") || code === "EPROTO" || code === "ECONNRESET"
     ? new GatewayUntrusted({ url, check: "handshake", reason: code, asker: "peer" })
-    : new GatewayUnreachable({ url, reason: code })
+    : new GatewayUnreachable({ url, reason: code, asker: "peer" })
 
 /**
  * The certificates that whoever answers there shows, by a handshake that trusts nobody and therefore always ends in a
@@ -63,7 +66,8 @@ const shownAt = (url: URL) =>
         Effect.fail(
           new GatewayUnreachable({
             url: url.origin,
-            reason: `no TLS handshake within ${Duration.toSeconds(patience)} s`
+            reason: `no TLS handshake within ${Duration.toSeconds(patience)} s`,
+            asker: "peer"
           })
         )
     })
@@ -77,8 +81,20 @@ export const fetchRoots = Effect.fn("GatewayTrust.fetchRoots")(function* (
   const refused = (problem: string) => new GatewayRootsRefused({ url: url.origin, problem })
   const shown = yield* shownAt(url)
   const pem = yield* Effect.scoped(
-    Effect.flatMap(GatewayClient.make({ url, rootsPem: shown, anyAnchor: true }), ({ ask }) =>
-      ask((api) => api.roots.roots())
+    Effect.flatMap(
+      GatewayClient.make({
+        asker: "peer",
+        url,
+        rootsPem: shown,
+        anyAnchor: true,
+        totalTimeout: rootsPatience
+      }),
+      ({ ask }) => ask((api) => api.roots.roots())
+    )
+  ).pipe(
+    // Whoever has asked for nothing but the roots has nothing to lose in an answer.
+    Effect.catchTag("GatewayAnswerLost", ({ asker, reason }) =>
+      Effect.fail(new GatewayUnreachable({ url: url.origin, reason: `GET /v1/roots: ${reason}`, asker }))
     )
   )
   const now = DateTime.toDateUtc(yield* DateTime.now)
