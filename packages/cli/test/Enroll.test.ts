@@ -1,4 +1,5 @@
 /** `mosaic federation enroll` as a peer meets it: real gateways, and gateways that lie. */
+import { spawnSync } from "node:child_process"
 import { createPrivateKey, X509Certificate } from "node:crypto"
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
@@ -15,10 +16,12 @@ import {
   documentOf,
   type ErrorDocument,
   finish,
+  launcher,
   mosaic,
   type Ran,
   start,
-  type Station
+  type Station,
+  station
 } from "./support/mosaic.ts"
 import { grantor, grantorBehindProxy, heldIn, newcomer } from "./support/peers.ts"
 
@@ -42,6 +45,9 @@ const refusal = ({ code, stdout }: Ran) => {
   assert.strictEqual(code, error.exitCode)
   return error
 }
+
+/** In a name space of its own, where the machine lets this user have one. */
+const canMount = spawnSync("unshare", ["-rm", "mount", "-t", "tmpfs", "none", "/mnt"]).status === 0
 
 const modeOf = (path: string) => (statSync(path).mode & 0o777).toString(8)
 
@@ -373,9 +379,34 @@ layer(StepCaProcess.layer(), { excludeTestServices: true })("mosaic federation e
       writeFileSync(join(where.directory, "a-file"), "")
       const inFile = refusal(yield* enroll(where, ["--token-file", file, "--out", "a-file"]))
       assert.strictEqual(inFile.code, "PEER_DIRECTORY_UNUSABLE")
+      assert.include(inFile.message, "a-file: it is not a directory")
+      const within = refusal(yield* enroll(where, ["--token-file", file, "--out", "a-file/new/peer"]))
+      assert.strictEqual(within.message, "a-file/new/peer: a part of the path is not a directory")
       const inProc = refusal(yield* enroll(where, ["--token-file", file, "--out", "/proc/x"]))
       assert.strictEqual(inProc.code, "PEER_DIRECTORY_UNUSABLE")
       assert.include(inProc.message, "no directory can be made in the file system of processes")
+    })
+  )
+
+  it.effect.runIf(canMount)("names the cause where no directory can be made", () =>
+    Effect.gen(function* () {
+      const { directory, environment } = yield* station()
+      mkdirSync(join(directory, "ro"))
+      const token = tokenFor(yield* freePort, yield* makeRoot("Root CA"))
+      for (const out of ["ro/new", "ro/some/where/new"]) {
+        const script = `mount -t tmpfs -o ro none ro && exec "$@"`
+        const command = [process.execPath, launcher, "federation", "enroll", "--json", "--out", out]
+        const { status, stdout } = spawnSync("unshare", ["-rm", "sh", "-euc", script, "sh", ...command], {
+          cwd: directory,
+          env: environment,
+          input: token,
+          encoding: "utf8"
+        })
+        const error = refusal({ code: status, stdout, stderr: "" })
+        assert.strictEqual(error.code, "PEER_DIRECTORY_UNUSABLE")
+        assert.strictEqual(error.message, `${out}: the file system is read-only`)
+        assert.include(error.remediation, "name a directory that this user can make or write in")
+      }
     })
   )
 })

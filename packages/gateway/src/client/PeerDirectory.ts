@@ -22,7 +22,7 @@ import {
   statSync,
   symlinkSync
 } from "node:fs"
-import { basename, join, resolve } from "node:path"
+import { basename, dirname, join, resolve } from "node:path"
 import { OutputExists } from "@mosaic-federation/domain/CommandErrors"
 import { PeerDirectoryBusy, PeerDirectoryUnusable } from "@mosaic-federation/domain/PeerSideErrors"
 import { isInProc } from "@mosaic-federation/issuance/ProcFileSystem"
@@ -105,6 +105,18 @@ const syncDirectory = (path: string) => {
     fsyncSync(descriptor)
   } finally {
     closeSync(descriptor)
+  }
+}
+
+/** One by one: of a file system that is read-only, Node's own recursion says that there is no such directory. */
+const makeDirectories = (path: string): void => {
+  if (existsSync(path)) return
+  makeDirectories(dirname(path))
+  try {
+    mkdirSync(path, { mode: 0o700 })
+  } catch (error) {
+    // Somebody else may have made it in between.
+    if (!existsSync(path)) throw error
   }
 }
 
@@ -367,7 +379,7 @@ export const createDirectory = (
       })
     }
     yield* Effect.try({
-      try: () => mkdirSync(path, { recursive: true, mode: 0o700 }),
+      try: () => makeDirectories(path),
       catch: (error) => {
         const { code = "", message } = error as NodeJS.ErrnoException
         return new PeerDirectoryUnusable({
