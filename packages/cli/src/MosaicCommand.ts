@@ -50,6 +50,21 @@ const wantsJson = (argv: ReadonlyArray<string>): boolean => {
   return (end === -1 ? argv : argv.slice(0, end)).some((word) => word === "--json" || word === "--json=true")
 }
 
+/** Of `-1h` the framework would make flags of one letter, and of the last the help. A plain number it takes for a value. */
+const negativeValue = (argv: ReadonlyArray<string>): UsageInvalid | undefined => {
+  const end = argv.indexOf("--")
+  const word = (end === -1 ? argv : argv.slice(0, end)).find((word) => /^-\d+[^\d.]/.test(word))
+  if (word === undefined) return undefined
+  const path = argv.slice(
+    0,
+    argv.findIndex((other) => other.startsWith("-"))
+  )
+  return new UsageInvalid({
+    problem: `${JSON.stringify(word)} is no flag; a value that begins with a dash goes behind its flag and =`,
+    help: ["mosaic", ...path, "--help"].join(" ")
+  })
+}
+
 const usageInvalid = ({ commandPath, errors }: CliError.ShowHelp): UsageInvalid => {
   const command = commandPath.join(" ")
   const problem =
@@ -123,6 +138,8 @@ export const runMosaic = Effect.fnUntraced(function* (argv: ReadonlyArray<string
       json
     )
   }
+  const negative = negativeValue(argv)
+  if (negative !== undefined) return yield* tell(negative, json)
   const framework = captureConsole()
   const flush = Effect.suspend(() =>
     framework.lines.length === 0 ? Effect.void : writeOut(`${framework.lines.join("\n")}\n`)

@@ -122,6 +122,16 @@ describe("mosaic", () => {
     "--pear",
     "x"
   ])
+  usage(
+    /"-1h" is no flag; a value that begins with a dash goes behind its flag and =$/,
+    "mosaic federation cert list --help",
+    ["federation", "cert", "list", "--expiring", "-1h"]
+  )
+  usage(
+    /Invalid value for flag --expiring: "-1h"\. Expected a period/,
+    "mosaic federation cert list --help",
+    ["federation", "cert", "list", "--expiring=-1h"]
+  )
   usage(/Missing required flag: --grant/, "mosaic federation cert issue --help", [
     "federation",
     "cert",
