@@ -8,7 +8,7 @@ import { ServerConfig } from "./ServerConfig.ts"
 /** On a connection that is open a request may be on its way: so long after the last answer none is. */
 const quiet = Duration.millis(250)
 
-/** Issuances that the deadline has ended get this long to settle what they have begun; their clients know by then. */
+/** Requests that the deadline has ended are waited for so long here; the end of the server waits for what still settles. */
 const lastWords = Duration.seconds(15)
 
 export class Drain extends Context.Service<
