@@ -1,18 +1,13 @@
 /** Renewal: a new certificate for a peer that proves to hold the key of the one it has. */
 import { Schema } from "effect"
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
-import {
-  RenewalProofInvalid,
-  RenewalProofReplayed,
-  RenewalProofStale,
-  RenewalTooSoon
-} from "../PeerErrors.ts"
+import { RenewalTooSoon } from "../PeerErrors.ts"
 import { Access, peerCertificate } from "./Access.ts"
 import { IssuedDocument } from "./CertificateDocument.ts"
 import { CsrPem } from "./EnrollmentApi.ts"
 import { issuanceErrors } from "./issuanceErrors.ts"
-import { peerRefusals } from "./PeerAuth.ts"
 import { problems } from "./Problem.ts"
+import { RenewalAuth } from "./RenewalAuth.ts"
 
 export class RenewalApi extends HttpApiGroup.make("renewal")
   .add(
@@ -23,15 +18,9 @@ export class RenewalApi extends HttpApiGroup.make("renewal")
       },
       payload: Schema.Struct({ csr: CsrPem }),
       success: IssuedDocument.pipe(HttpApiSchema.status(201)),
-      error: problems([
-        RenewalTooSoon,
-        RenewalProofInvalid,
-        RenewalProofStale,
-        RenewalProofReplayed,
-        ...peerRefusals,
-        ...issuanceErrors
-      ])
+      error: problems([RenewalTooSoon, ...issuanceErrors])
     }).annotate(Access, peerCertificate)
   )
+  .middleware(RenewalAuth)
   .prefix("/v1")
   .annotateMerge(OpenApi.annotations({ title: "Renewal", description: "A peer's next certificate" })) {}

@@ -55,6 +55,7 @@ import * as operatorAuth from "./operatorAuth.ts"
 import * as peerAuth from "./peerAuth.ts"
 import { PublicUrl, publicUrlOf } from "./PublicUrl.ts"
 import { Readiness } from "./Readiness.ts"
+import * as renewalAuth from "./renewalAuth.ts"
 import * as renewalHandlers from "./renewalHandlers.ts"
 import * as rootsHandlers from "./rootsHandlers.ts"
 import { keepRenewed, ServerCertificate } from "./ServerCertificate.ts"
@@ -69,7 +70,15 @@ const handlers = Layer.mergeAll(
   rootsHandlers.layer,
   auditHandlers.layer,
   healthHandlers.layer
-).pipe(Layer.provide([anyRequest.layer, operatorAuth.layer, peerAuth.layer, enrollmentAuth.layer]))
+).pipe(
+  Layer.provide([
+    anyRequest.layer,
+    operatorAuth.layer,
+    peerAuth.layer,
+    renewalAuth.layer,
+    enrollmentAuth.layer
+  ])
+)
 
 const routes = Layer.mergeAll(
   HttpApiBuilder.layer(GatewayApi, { openapiPath: "/openapi.json" }).pipe(Layer.provide(handlers)),
