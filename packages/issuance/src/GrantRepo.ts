@@ -229,6 +229,12 @@ export const certificateOf = ({
     : new IssuedCert({ certificate, chain, serial, notBefore, notAfter })
 }
 
+/** None unless it was issued, is not over and not revoked. */
+export const goodCertificateOf = (record: CertificateRecord, now: DateTime.Utc): Option.Option<IssuedCert> =>
+  revokedSince(record) !== null || DateTime.isGreaterThanOrEqualTo(now, record.notAfter)
+    ? Option.none()
+    : Option.fromUndefinedOr(certificateOf(record))
+
 const standardLimit = 100
 
 /** At the certificates of one CSR, for one intent. */

@@ -8,7 +8,7 @@ import { IdempotencyKeyReused } from "@mosaic-federation/domain/ServerErrors"
 import type { StorageError } from "@mosaic-federation/domain/StorageErrors"
 import { Context, DateTime, Effect, Layer, Option, Schema } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
-import { certificateColumns, certificateOf, CertificateRow, toCertificateRecord } from "./GrantRepo.ts"
+import { certificateColumns, CertificateRow, goodCertificateOf, toCertificateRecord } from "./GrantRepo.ts"
 import { rowsOf } from "./internal/rowsOf.ts"
 
 export interface IdempotentRequest {
@@ -40,21 +40,15 @@ export class IdempotencyRepo extends Context.Service<
     Effect.gen(function* () {
       const sql = yield* SqlClient
 
-      const stillGood = Effect.fnUntraced(function* (serial: string, at: Date) {
+      const stillGood = Effect.fnUntraced(function* (serial: string, now: DateTime.Utc) {
         const [row] = yield* rowsOf(
           "find the certificate of an idempotency key",
           CertificateRow,
           sql`
             SELECT ${sql.literal(certificateColumns)} FROM federation_certificates c
-            WHERE serial = ${serial} AND state = 'issued' AND revoked_at_ca IS NULL AND not_after > ${at}
-              AND NOT EXISTS (
-                SELECT FROM federation_tasks t
-                WHERE t.kind = 'revoke-at-ca' AND t.subject = c.serial AND t.state = 'open'
-              )`
+            WHERE c.serial = ${serial}`
         )
-        return row === undefined
-          ? Option.none()
-          : Option.fromUndefinedOr(certificateOf(toCertificateRecord(row)))
+        return row === undefined ? Option.none() : goodCertificateOf(toCertificateRecord(row), now)
       })
 
       const take = Effect.fn("IdempotencyRepo.take")(function* ({
@@ -83,7 +77,7 @@ export class IdempotencyRepo extends Context.Service<
         if (row === undefined) return yield* Effect.die(new Error("nothing was inserted"))
         if (row.request_sha256 !== requestSha256)
           return yield* new IdempotencyKeyReused({ idempotencyKey: key })
-        return row.serial === null ? Option.none() : yield* stillGood(row.serial, at)
+        return row.serial === null ? Option.none() : yield* stillGood(row.serial, now)
       })
 
       const answered = Effect.fn("IdempotencyRepo.answered")(function* (

@@ -32,12 +32,7 @@ import {
   type Redeemer
 } from "@mosaic-federation/issuance/EnrollmentTokenRepo"
 import { checkStatus } from "@mosaic-federation/issuance/GrantPolicy"
-import {
-  certificateOf,
-  type CertificateRecord,
-  GrantRepo,
-  revokedSince
-} from "@mosaic-federation/issuance/GrantRepo"
+import { goodCertificateOf, GrantRepo } from "@mosaic-federation/issuance/GrantRepo"
 import { Issuance, type IssuanceError } from "@mosaic-federation/issuance/Issuance"
 import type { CertificateRequest } from "@mosaic-federation/x509/CertificateRequest"
 import { Context, DateTime, Duration, Effect, Layer, Option, type Redacted, Result, Schedule } from "effect"
@@ -114,11 +109,6 @@ export const decideRedemption = (
     : Result.fail(new EnrollmentKeyMismatch({ tokenId, expected: keySha256, found }))
 }
 
-const stillGood = (record: CertificateRecord, now: DateTime.Utc): Option.Option<IssuedCert> =>
-  revokedSince(record) !== null || DateTime.isGreaterThanOrEqualTo(now, record.notAfter)
-    ? Option.none()
-    : Option.fromUndefinedOr(certificateOf(record))
-
 export class Enrollment extends Context.Service<
   Enrollment,
   {
@@ -152,7 +142,7 @@ export class Enrollment extends Context.Service<
         const now = yield* DateTime.now
         yield* Effect.fromResult(checkStatus(grant, now))
         const [record] = yield* grants.certificates({ serial: use.serial, limit: 1 })
-        const issued = record === undefined ? Option.none() : stillGood(record, now)
+        const issued = record === undefined ? Option.none() : goodCertificateOf(record, now)
         if (Option.isNone(issued)) return yield* usedError(token, use)
         return { issued: issued.value, grant, token, repeated: true } satisfies Enrolled
       })
