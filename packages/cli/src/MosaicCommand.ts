@@ -44,16 +44,19 @@ const requester = (): string => {
   return `cli:${user ?? `uid-${process.getuid?.() ?? "unknown"}`}`
 }
 
-/** Known before the command line is parsed: its own errors are told in the form that it asks for. */
-const wantsJson = (argv: ReadonlyArray<string>): boolean => {
+/** What follows `--` is no flag, whatever it looks like. */
+const beforeDashes = (argv: ReadonlyArray<string>): ReadonlyArray<string> => {
   const end = argv.indexOf("--")
-  return (end === -1 ? argv : argv.slice(0, end)).some((word) => word === "--json" || word === "--json=true")
+  return end === -1 ? argv : argv.slice(0, end)
 }
+
+/** Known before the command line is parsed: its own errors are told in the form that it asks for. */
+const wantsJson = (argv: ReadonlyArray<string>): boolean =>
+  beforeDashes(argv).some((word) => word === "--json" || word === "--json=true")
 
 /** Of `-1h` the framework would make flags of one letter, and of the last the help. A plain number it takes for a value. */
 const negativeValue = (argv: ReadonlyArray<string>): UsageInvalid | undefined => {
-  const end = argv.indexOf("--")
-  const word = (end === -1 ? argv : argv.slice(0, end)).find((word) => /^-\d+[^\d.]/.test(word))
+  const word = beforeDashes(argv).find((one) => /^-\d+[^\d.]/.test(one))
   if (word === undefined) return undefined
   const path = argv.slice(
     0,

@@ -16,13 +16,12 @@ import { AuditRepo } from "../src/AuditRepo.ts"
 import { CertificateLedger } from "../src/CertificateLedger.ts"
 import * as CertificateOrigin from "../src/CertificateOrigin.ts"
 import { CurrentOrigin } from "../src/CurrentOrigin.ts"
-import * as Database from "../src/Database.ts"
 import { EnrollmentTokenRepo } from "../src/EnrollmentTokenRepo.ts"
 import { GrantChanges } from "../src/GrantChanges.ts"
 import { GrantRepo } from "../src/GrantRepo.ts"
 import { randomSerial } from "../src/randomSerial.ts"
 import { randomJti } from "../src/TokenSigner.ts"
-import { layerHome } from "./support/issuanceOver.ts"
+import { databaseOfItsOwn } from "./support/databaseOfItsOwn.ts"
 
 const TestLayer = Layer.mergeAll(
   CertificateOrigin.layer.pipe(Layer.provide(GrantRepo.layerNoDeps)),
@@ -31,7 +30,7 @@ const TestLayer = Layer.mergeAll(
   CertificateLedger.layerNoDeps,
   EnrollmentTokenRepo.layerNoDeps,
   GrantChanges.layerNoDeps
-).pipe(Layer.provideMerge(Database.layer), Layer.provide(layerHome))
+).pipe(Layer.provideMerge(databaseOfItsOwn))
 
 const after = (millis: number) => DateTime.makeUnsafe(Date.now() + millis)
 const hour = 3_600_000

@@ -9,7 +9,6 @@ import { StepCaProcess } from "@mosaic-federation/testing/StepCaProcess"
 import { parse } from "@mosaic-federation/x509/CertificateRequest"
 import { DateTime, Duration, Effect, Layer, Result } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
-import * as Database from "../src/Database.ts"
 import { GrantRepo } from "../src/GrantRepo.ts"
 import { Issuance } from "../src/Issuance.ts"
 import { PinnedHttpClient } from "../src/PinnedHttpClient.ts"
@@ -18,7 +17,8 @@ import { StepCa } from "../src/StepCa.ts"
 import { TaskRepo } from "../src/TaskRepo.ts"
 import { TokenDiagnosis } from "../src/TokenDiagnosis.ts"
 import { randomJti, TokenSigner } from "../src/TokenSigner.ts"
-import { layerConfig, layerHome } from "./support/issuanceOver.ts"
+import { databaseOfItsOwn } from "./support/databaseOfItsOwn.ts"
+import { layerConfig } from "./support/issuanceOver.ts"
 
 const userId = UserId.make("7c9e6679-7425-40de-944b-e07fc1f90ae7")
 
@@ -36,8 +36,7 @@ const layerIssuance = Layer.unwrap(
 )
 
 const layerRecords = Layer.mergeAll(GrantRepo.layerNoDeps, TaskRepo.layerNoDeps).pipe(
-  Layer.provideMerge(Database.layer),
-  Layer.provide(layerHome)
+  Layer.provideMerge(databaseOfItsOwn)
 )
 
 const TestLayer = layerIssuance.pipe(

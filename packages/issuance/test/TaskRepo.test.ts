@@ -7,15 +7,13 @@ import { UserId } from "@mosaic-federation/domain/UserId"
 import { DateTime, Duration, Effect, Fiber, Layer, Option, Queue } from "effect"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { SqlClient } from "effect/sql/SqlClient"
-import * as Database from "../src/Database.ts"
 import { GrantRepo } from "../src/GrantRepo.ts"
 import { randomSerial } from "../src/randomSerial.ts"
 import { type RevokeAtCa, type Task, TaskRepo, WorkerId } from "../src/TaskRepo.ts"
-import { layerHome } from "./support/issuanceOver.ts"
+import { databaseOfItsOwn } from "./support/databaseOfItsOwn.ts"
 
 const TestLayer = Layer.mergeAll(GrantRepo.layerNoDeps, TaskRepo.layerNoDeps).pipe(
-  Layer.provideMerge(Database.layer),
-  Layer.provide(layerHome)
+  Layer.provideMerge(databaseOfItsOwn)
 )
 
 const lease = Duration.minutes(1)

@@ -18,6 +18,19 @@ const makeEnd = () => {
   }
 }
 
+/** Something without an end of its own, which settles what it had begun once it is let. */
+const settling = Effect.gen(function* () {
+  const settled = yield* Deferred.make<void>()
+  const done: Array<string> = []
+  const effect = Effect.onInterrupt(Effect.never, () =>
+    Effect.andThen(
+      Deferred.await(settled),
+      Effect.sync(() => done.push("settled"))
+    )
+  )
+  return { done, effect, settled }
+})
+
 describe("endable", () => {
   it.effect("has the effect's own outcome, at once or later, and listens no longer", () =>
     Effect.gen(function* () {
@@ -32,14 +45,7 @@ describe("endable", () => {
   it.effect("tells the error once the effect has settled what it had begun", () =>
     Effect.gen(function* () {
       const { arm, end, listeners } = makeEnd()
-      const settled = yield* Deferred.make<void>()
-      const done: Array<string> = []
-      const effect = Effect.onInterrupt(Effect.never, () =>
-        Effect.andThen(
-          Deferred.await(settled),
-          Effect.sync(() => done.push("settled"))
-        )
-      )
+      const { done, effect, settled } = yield* settling
       const fiber = yield* Effect.forkChild(endable(effect, arm), { startImmediately: true })
       end("over")
       yield* turn
@@ -53,19 +59,12 @@ describe("endable", () => {
 
   it.effect("tells the error at once where it is settled meanwhile", () =>
     Effect.gen(function* () {
-      const settled = yield* Deferred.make<void>()
-      const done: Array<string> = []
-      const effect = Effect.onInterrupt(Effect.never, () =>
-        Effect.andThen(
-          Deferred.await(settled),
-          Effect.sync(() => done.push("settled"))
-        )
-      )
-      let settling: Fiber.Fiber<void> | undefined
+      const { done, effect, settled } = yield* settling
+      let interruption: Fiber.Fiber<void> | undefined
       const arm = (end: End<string>) => {
         end("over", (interrupted) =>
           Effect.map(Effect.forkDetach(interrupted, { startImmediately: true }), (fiber) => {
-            settling = fiber
+            interruption = fiber
           })
         )
         return () => undefined
@@ -78,7 +77,7 @@ describe("endable", () => {
       assert.strictEqual(yield* Deferred.await(told), "over")
       assert.deepStrictEqual(done, [])
       yield* Deferred.succeed(settled, undefined)
-      if (settling !== undefined) yield* Fiber.await(settling)
+      if (interruption !== undefined) yield* Fiber.await(interruption)
       yield* Fiber.await(fiber)
       assert.deepStrictEqual(done, ["settled"])
     })

@@ -1,14 +1,9 @@
 /** The production layers over a CA that a test names, on the embedded PostgreSQL of a home that the test owns. */
-import { mkdtempSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import { NodeFileSystem } from "@effect/platform-node"
 import { makeProvisionerKey } from "@mosaic-federation/testing/ProvisionerKeys"
 import { grantOids, mosaicArc } from "@mosaic-federation/x509/Oid"
 import { parseRootBundle } from "@mosaic-federation/x509/RootBundle"
-import { removeDirectory } from "@mosaic-federation/testing/removeDirectory"
 import { ConfigProvider, Duration, Effect, Layer, Option, Redacted, Result } from "effect"
-import * as Database from "../../src/Database.ts"
 import { GrantRepo } from "../../src/GrantRepo.ts"
 import { Issuance } from "../../src/Issuance.ts"
 import { IssuanceConfig, type IssuanceSettings } from "../../src/IssuanceConfig.ts"
@@ -17,6 +12,7 @@ import { readProvisionerKey } from "../../src/ProvisionerKey.ts"
 import { StepCa } from "../../src/StepCa.ts"
 import { TokenDiagnosis } from "../../src/TokenDiagnosis.ts"
 import { TokenSigner } from "../../src/TokenSigner.ts"
+import { databaseOfItsOwn } from "./databaseOfItsOwn.ts"
 
 export const settingsFor = (
   ca: { readonly url: string; readonly rootPem: string },
@@ -43,17 +39,6 @@ export const settingsFor = (
     }
   }).pipe(Effect.orDie)
 
-/** A home that goes with the scope, and the environment that names it and no other database. */
-export const layerHome = Layer.unwrap(
-  Effect.map(
-    Effect.acquireRelease(
-      Effect.sync(() => mkdtempSync(join(tmpdir(), "mosaic-test-"))),
-      removeDirectory
-    ),
-    (home) => ConfigProvider.layer(ConfigProvider.fromEnv({ env: { MOSAIC_HOME: home } }))
-  )
-)
-
 const layerCa = (settings: IssuanceSettings) =>
   StepCa.layerNoDeps.pipe(
     Layer.provideMerge(TokenDiagnosis.layerNoDeps),
@@ -73,7 +58,4 @@ export const issuanceOver = (settings: IssuanceSettings) =>
   Issuance.layerNoDeps.pipe(Layer.provideMerge(layerCa(settings)))
 
 /** Grants, and the database that they are in. */
-export const layerRecords = GrantRepo.layerNoDeps.pipe(
-  Layer.provideMerge(Database.layer),
-  Layer.provide(layerHome)
-)
+export const layerRecords = GrantRepo.layerNoDeps.pipe(Layer.provideMerge(databaseOfItsOwn))
