@@ -90,7 +90,9 @@ const repeats = 1
 
 /** The serial of such a try is revoked, so another one with a new serial cannot lead to two live certificates. */
 const isLost = (error: IssuanceError): boolean =>
-  error._tag === "IssuanceOvertaken" || (isSignError(error) && error.retryable && mayHaveSigned(error))
+  error._tag === "IssuanceOvertaken"
+    ? error.revokedAtCa
+    : isSignError(error) && error.retryable && mayHaveSigned(error)
 
 /** How long a request waits for another one with the same CSR: 20 s, which is longer than one try of the CA. */
 const look = Schedule.spaced(Duration.millis(50))
